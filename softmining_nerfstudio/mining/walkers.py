@@ -1,0 +1,143 @@
+"""The walkers: a population of pixel positions that follows the error density, by Langevin Monte-Carlo (eq. 10)
+
+    x' = x + drift * grad log Q(x) + noise * N(0, I)
+
+Walkers that leave their image, that have nothing left to teach (the lowest corrected losses), or whose numbers are not
+finite die, and reappear elsewhere (`respawn.py`) when they are next drawn: on an edge, or anywhere if they have not
+seen an error yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LangevinConfig:
+    """How walkers move and die. The released code's values at 800 px and 4096 rays: drift 3.9, noise 16.
+
+    Raises:
+        ValueError: if a step size is negative or not finite, or a fraction or their sum is not within [0, 1].
+    """
+
+    drift: float = 4.0
+    """Pixels moved per unit of score, 1 / pixel (a in eq. 10). Larger climbs faster towards hard pixels; 0 needs no
+    gradient through the cameras, which is cheaper. The score is that of the loss, log l: for a squared error it is
+    twice that of Q."""
+    noise: float = 4.0
+    """Standard deviation of the random move per step, pixels (b in eq. 10). Larger explores more."""
+    uniform_fraction: float = 0.1
+    """Fraction of every batch drawn uniformly from all loaded images instead of from the walkers."""
+    respawn_fraction: float = 0.1
+    """Fraction of every batch, its walkers of lowest corrected loss, that die each step and reappear on edges."""
+
+    @property
+    def respawn_share(self) -> float:
+        """`respawn_fraction` as a share of the walkers in a batch."""
+        return self.respawn_fraction / (1 - self.uniform_fraction) if self.uniform_fraction < 1 else 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("drift", "noise"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a finite number of pixels, at least 0")
+        for name in ("uniform_fraction", "respawn_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a fraction between 0 and 1")
+        if self.uniform_fraction + self.respawn_fraction > 1:
+            raise ValueError(
+                f"uniform_fraction + respawn_fraction is {self.uniform_fraction + self.respawn_fraction}; "
+                "expected at most 1, as both are shares of the same batch"
+            )
+
+
+@dataclass(frozen=True)
+class Walkers:
+    """The same number of walkers in every image of the data set.
+
+    A walker is named by its flat index, image * per_image + its number in the image.
+    """
+
+    yx: Float[Tensor, "images per_image 2"]
+    """Positions, pixels; NaN while dead."""
+    error: Float[Tensor, "images per_image"]
+    """The error each walker last saw; NaN before it has seen one, and where it was not finite."""
+
+    @staticmethod
+    def dead(num_images: int, per_image: int) -> Walkers:
+        """A population that has not been placed yet."""
+        return Walkers(
+            torch.full((num_images, per_image, 2), torch.nan), torch.full((num_images, per_image), torch.nan)
+        )
+
+    @property
+    def per_image(self) -> int:
+        """Walkers in each image."""
+        return self.yx.shape[1]
+
+    def grown(self, per_image: int) -> Walkers:
+        """The same walkers and, after them in each image, dead ones up to `per_image`."""
+        more = Walkers.dead(len(self.yx), per_image - self.per_image)
+        return Walkers(torch.cat([self.yx, more.yx], 1), torch.cat([self.error, more.error], 1))
+
+    def choose(
+        self, slots: Int[Tensor, " choices"], ids: Int[Tensor, " images"], count: int, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " count"], Int[Tensor, " count"]]:
+        """`count` walkers by lot, none of them twice.
+
+        Args:
+            slots: which of the loaded images to choose from.
+            ids: index of each loaded image in the data set.
+            count: at most the number of walkers in those images.
+
+        Returns:
+            The slot of each chosen walker's image, and the walker's flat index.
+        """
+        lot = torch.randperm(len(slots) * self.per_image, generator=generator)[:count]
+        slot = slots[lot // self.per_image]
+        return slot, ids[slot] * self.per_image + lot % self.per_image
+
+    def place(self, index: Int[Tensor, " n"], yx: Float[Tensor, "n 2"]) -> Walkers:
+        """The population with walkers `index` moved to `yx`."""
+        return replace(self, yx=self.yx.flatten(0, 1).index_copy(0, index, yx).view_as(self.yx))
+
+    def step(
+        self,
+        index: Int[Tensor, " n"],
+        error: Float[Tensor, " n"],
+        loss: Float[Tensor, " n"],
+        score: Float[Tensor, "n 2"] | None,
+        size: Int[Tensor, "n 2"],
+        config: LangevinConfig,
+        generator: torch.Generator,
+    ) -> tuple[Walkers, Bool[Tensor, " n"]]:
+        """Move walkers `index` by eq. 10, and kill those that left the image, became easy or are not finite.
+
+        Args:
+            error: what each saw at its pixel.
+            loss: the corrected loss there; the lowest `respawn_share` of them die.
+            score: gradient of the log loss, 1 / pixel; None where there is no drift.
+            size: height and width of each walker's image, pixels.
+
+        Returns:
+            The population after the step, and which of the n died in it.
+        """
+        yx = self.yx.flatten(0, 1)[index]
+        yx = yx + config.noise * torch.randn(yx.shape, generator=generator)
+        if score is not None:
+            yx = yx + config.drift * score
+        inside = ((yx >= 0) & (yx < size)).all(-1)  # False for NaN, too
+        alive = inside & error.isfinite() & loss.isfinite() & ~lowest(loss, config.respawn_share)
+        moved = self.place(index, torch.where(alive[:, None], yx, torch.nan))
+        seen = self.error.flatten().index_copy(0, index, error.to(self.error.dtype)).view_as(self.error)
+        return replace(moved, error=seen), ~alive
+
+
+def lowest(loss: Float[Tensor, " n"], fraction: float) -> Bool[Tensor, " n"]:
+    """Which n * fraction (rounded) values are the lowest; among equals the first ones."""
+    chosen = torch.zeros_like(loss, dtype=torch.bool)
+    chosen[loss.argsort(stable=True)[: round(fraction * len(loss))]] = True  # topk breaks ties as it likes
+    return chosen

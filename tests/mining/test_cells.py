@@ -1,0 +1,144 @@
+"""Cells tile every image exactly; their densities agree with naive loops, and draws with their density."""
+
+import pytest
+import torch
+
+from softmining_nerfstudio.mining.cells import (
+    GRID,
+    MIN_EDGE,
+    allowed_cells,
+    cell_bounds,
+    cell_sums,
+    draw_cells,
+    edge_cells,
+    pixels_in_cell,
+)
+from softmining_nerfstudio.mining.images import Images
+
+SHAPES = [(1, 1), (5, 7), (32, 32), (33, 70), (100, 31)]
+
+
+def one(pixels, mask=None):
+    return Images(torch.tensor([0]), pixels[None], None if mask is None else mask[None])
+
+
+def step_image(height, width, at):
+    """Black to the left of column `at`, white from there on."""
+    return (torch.arange(width) >= at).float().expand(height, width)[..., None].expand(-1, -1, 3)
+
+
+@pytest.mark.parametrize("size", [*range(1, 70), 127, 800, 1008, 4032])
+def test_every_pixel_belongs_to_exactly_one_cell(size):
+    first, length = cell_bounds(torch.arange(GRID), torch.full((GRID,), size))
+    covered = [pixel for f, n in zip(first.tolist(), length.tolist(), strict=True) for pixel in range(f, f + n)]
+    assert covered == list(range(size))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cell_sums_agree_with_a_naive_loop(generator, shape):
+    values = torch.rand(shape, generator=generator)
+    expected = torch.zeros(GRID, GRID)
+    rows, columns = (
+        list(zip(*cell_bounds(torch.arange(GRID), torch.full((GRID,), length)), strict=True)) for length in shape
+    )
+    for i, (row, height) in enumerate(rows):
+        for j, (column, width) in enumerate(columns):
+            expected[i, j] = values[row : row + height, column : column + width].sum()
+    torch.testing.assert_close(cell_sums(values), expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_without_a_mask_all_pixels_count_as_under_a_full_mask(shape):
+    pixels = torch.zeros(*shape, 3)
+    counts = allowed_cells(one(pixels), 0)
+    assert counts.sum() == shape[0] * shape[1]
+    assert torch.equal(counts, allowed_cells(one(pixels, torch.ones(*shape, 1, dtype=torch.bool)), 0))
+
+
+def test_allowed_cells_count_the_pixels_of_the_mask(generator):
+    mask = torch.rand((45, 70, 1), generator=generator) < 0.3
+    assert torch.equal(allowed_cells(one(torch.zeros(45, 70, 3), mask), 0), cell_sums(mask[..., 0]).flatten())
+
+
+def test_edge_cells_agree_with_a_naive_sobel_loop(generator):
+    height, width = 34, 40
+    grey = torch.rand((height, width), generator=generator)
+    magnitude = torch.zeros(height, width)
+    for r in range(height):
+        for c in range(width):
+            up, down = max(r - 1, 0), min(r + 1, height - 1)
+            left, right = max(c - 1, 0), min(c + 1, width - 1)
+            across = sum(w * (grey[i, right] - grey[i, left]) for w, i in ((1, up), (2, r), (1, down)))
+            along = sum(w * (grey[down, j] - grey[up, j]) for w, j in ((1, left), (2, c), (1, right)))
+            magnitude[r, c] = torch.hypot(across, along)
+    relative = (magnitude / magnitude.max()).clamp(min=MIN_EDGE)
+    expected = cell_sums(relative) / cell_sums(torch.ones(height, width))
+    torch.testing.assert_close(edge_cells(one(grey[..., None].expand(-1, -1, 3)), 0), expected.flatten())
+
+
+def test_edges_are_relative_to_the_sharpest_of_the_image(generator):
+    pixels = torch.rand((40, 40, 3), generator=generator)
+    torch.testing.assert_close(edge_cells(one(pixels), 0), edge_cells(one(pixels / 16), 0))
+
+
+def test_a_flat_image_has_the_same_edge_density_everywhere():
+    density = edge_cells(one(torch.full((40, 64, 3), 0.3)), 0)
+    torch.testing.assert_close(density, torch.full_like(density, MIN_EDGE))
+
+
+@pytest.mark.parametrize("size", [64, 400, 1200])
+def test_a_step_lies_in_the_cells_it_runs_through_at_any_resolution(size):
+    density = edge_cells(one(step_image(size, size, size // 2)), 0).view(GRID, GRID)
+    assert set(density.argmax(1).tolist()) <= {GRID // 2 - 1, GRID // 2}
+    away = density[:, [*range(GRID // 2 - 2), *range(GRID // 2 + 2, GRID)]]
+    torch.testing.assert_close(away, torch.full_like(away, MIN_EDGE))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float64])
+def test_edges_do_not_depend_on_the_type_of_the_pixels(generator, dtype):
+    colours = torch.randint(256, (40, 40, 3), generator=generator, dtype=torch.uint8)
+    pixels = colours if dtype == torch.uint8 else colours.to(dtype) / 255
+    torch.testing.assert_close(edge_cells(one(pixels), 0), edge_cells(one(colours / 255), 0), atol=2e-3, rtol=0)
+
+
+def test_cells_are_drawn_as_often_as_their_density_says(generator):
+    density = torch.zeros(GRID * GRID)
+    density[[3, 40, 41, 1023]] = torch.tensor([1.0, 2.0, 0.0, 5.0])
+    row, column = draw_cells(density.expand(8000, -1), generator).unbind(-1)
+    shares = (row * GRID + column).bincount(minlength=GRID * GRID) / 8000
+    torch.testing.assert_close(shares, density / 8, atol=0.02, rtol=0)
+    assert torch.equal(shares > 0, density > 0)
+
+
+def test_each_row_is_drawn_from_its_own_density(generator):
+    cells = torch.randperm(GRID * GRID, generator=generator)[:200]
+    density = torch.zeros(200, GRID * GRID, dtype=torch.float16)
+    density[torch.arange(200), cells] = torch.rand(200, generator=generator).half() + 0.1
+    assert torch.equal(draw_cells(density, generator), torch.stack([cells // GRID, cells % GRID], -1))
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2.0**-24])
+def test_the_rarest_of_lots_still_falls_on_a_cell_that_has_a_density(generator, monkeypatch, uniform):
+    monkeypatch.setattr(torch, "rand", lambda shape, generator: torch.full(shape, uniform))
+    density = torch.zeros(1, GRID * GRID)
+    density[0, 5:9] = 0.1
+    (cell,) = draw_cells(density, generator)
+    assert density[0, cell[0] * GRID + cell[1]] > 0
+
+
+def test_a_density_needs_no_normalisation(generator):
+    density = torch.rand((300, GRID * GRID), generator=generator)
+    state = generator.get_state()
+    first = draw_cells(density, generator)
+    generator.set_state(state)
+    assert torch.equal(draw_cells(density * 64, generator), first)
+
+
+def test_pixels_of_a_cell_are_drawn_uniformly(generator):
+    cell, size = torch.tensor([[7, 31]]), torch.tensor([[100, 250]])
+    (top, left), (height, width) = (bound[0].tolist() for bound in cell_bounds(cell, size))
+    pixels = pixels_in_cell(cell, size, 6000, generator)[0] - torch.tensor([top, left])
+    assert pixels.min() >= 0
+    assert (pixels < torch.tensor([height, width])).all()
+    shares = (pixels[:, 0] * width + pixels[:, 1]).bincount(minlength=height * width) / 6000
+    torch.testing.assert_close(shares, torch.full((height * width,), 1 / (height * width)), atol=0.012, rtol=0)

@@ -1,0 +1,93 @@
+"""Pixels of stacks and lists of images: looked up as a naive loop does, in every format nerfstudio loads."""
+
+import pytest
+import torch
+
+from softmining_nerfstudio.mining.images import Images, gather, luminance
+
+
+def stack(generator, count=3, height=5, width=7, channels=3):
+    return torch.rand((count, height, width, channels), generator=generator)
+
+
+def some_pixels(generator, shape, count=3, height=5, width=7):
+    return [torch.randint(bound, shape, generator=generator) for bound in (count, height, width)]
+
+
+def test_sizes_of_a_stack_and_of_a_list_are_height_and_width():
+    assert Images(torch.arange(2), torch.zeros(2, 4, 6, 3)).sizes.tolist() == [[4, 6], [4, 6]]
+    mixed = Images(torch.arange(2), [torch.zeros(4, 6, 3), torch.zeros(9, 2, 3)])
+    assert mixed.sizes.tolist() == [[4, 6], [9, 2]]
+    assert len(mixed) == 2
+
+
+@pytest.mark.parametrize("shape", [(11,), (4, 5), (2, 3, 4), (0,)])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_gather_agrees_with_a_naive_loop(generator, shape, as_list):
+    values = stack(generator)
+    slot, row, column = some_pixels(generator, shape)
+    found = gather(list(values) if as_list else values, slot, row, column)
+    assert found.shape == (*shape, 3)
+    flat = zip(slot.flatten(), row.flatten(), column.flatten(), found.reshape(-1, 3), strict=True)
+    for s, r, c, colour in flat:
+        assert torch.equal(colour, values[s, r, c])
+
+
+def test_gather_reads_every_image_of_a_list_of_mixed_sizes(generator):
+    values = [torch.rand((height, width, 1), generator=generator) for height, width in ((5, 7), (1, 1), (3, 20))]
+    slot, row, column = torch.tensor([[0, 4, 6], [1, 0, 0], [2, 2, 19], [0, 0, 0]]).unbind(-1)
+    expected = torch.stack([values[0][4, 6], values[1][0, 0], values[2][2, 19], values[0][0, 0]])
+    assert torch.equal(gather(values, slot, row, column), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.float32])
+def test_gather_keeps_the_type_of_the_values(dtype):
+    zero = torch.zeros(1, dtype=torch.long)
+    assert gather([torch.ones(2, 2, 3, dtype=dtype)], zero, zero, zero).dtype == dtype
+
+
+def test_grey_is_the_brightness_at_each_pixel(generator):
+    pixels = stack(generator)
+    slot, row, column = some_pixels(generator, (4, 5))
+    grey = Images(torch.arange(3), pixels).grey(slot, row, column)
+    torch.testing.assert_close(grey, pixels[slot, row, column].mean(-1))
+
+
+def test_bytes_and_floats_have_the_same_luminance(generator):
+    colours = torch.randint(256, (9, 4), generator=generator, dtype=torch.uint8)
+    torch.testing.assert_close(luminance(colours), luminance(colours.float() / 255))
+
+
+def test_an_opaque_colour_is_as_bright_as_without_its_alpha(generator):
+    colours = torch.rand((9, 3), generator=generator)
+    torch.testing.assert_close(luminance(torch.cat([colours, torch.ones(9, 1)], -1)), luminance(colours))
+
+
+def test_a_transparent_colour_is_white_whatever_its_colour(generator):
+    colours = torch.rand((9, 3), generator=generator)
+    torch.testing.assert_close(luminance(torch.cat([colours, torch.zeros(9, 1)], -1)), torch.ones(9))
+
+
+def test_half_transparent_black_is_half_as_bright_as_white():
+    assert luminance(torch.tensor([0, 0, 0, 0.5])) == 0.5
+
+
+def test_without_masks_every_pixel_is_allowed(generator):
+    images = Images(torch.arange(3), stack(generator))
+    assert images.allowed(*some_pixels(generator, (4, 5))).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_masks_allow_where_they_are_not_zero(generator, dtype, as_list):
+    masks = (stack(generator, channels=1) < 0.5).to(dtype)
+    images = Images(torch.arange(3), stack(generator), list(masks) if as_list else masks)
+    slot, row, column = some_pixels(generator, (50,))
+    assert images.allowed(slot, row, column).tolist() == [bool(masks[i]) for i in zip(slot, row, column, strict=True)]
+
+
+def test_images_are_views_of_what_is_loaded(generator):
+    pixels, masks = stack(generator), stack(generator, channels=1)
+    images = Images(torch.arange(3), pixels, masks)
+    assert images.pixels is pixels
+    assert images.masks is masks

@@ -1,0 +1,267 @@
+"""Walkers appear uniformly over what may be drawn, or near edges, and never on a masked pixel."""
+
+import pytest
+import torch
+
+from softmining_nerfstudio.mining.cells import GRID
+from softmining_nerfstudio.mining.images import Images
+from softmining_nerfstudio.mining.respawn import Respawn
+
+WAYS = ["uniform", "on_edges"]
+HEIGHT, WIDTH = 40, 52
+
+
+def random_mask(height, width):
+    return torch.rand((height, width), generator=torch.Generator().manual_seed(1)) < 0.4
+
+
+def thin_line(height, width):
+    return (torch.arange(height) == height // 3)[:, None].expand(height, width)
+
+
+def one_pixel(height, width):
+    return torch.arange(height * width).view(height, width) == height * width - 2
+
+
+def half(height, width):
+    return (torch.arange(width) < width // 2).expand(height, width)
+
+
+MASKS = [random_mask, thin_line, one_pixel, half]
+
+
+def noise(height, width):
+    return torch.rand((height, width, 3), generator=torch.Generator().manual_seed(2))
+
+
+def step_image(height, width, at):
+    return (torch.arange(width) >= at).float()[None, :, None].expand(height, width, 3)
+
+
+def seen(pixels, masks=None):
+    """Images of a data set, with the masks [height, width] given, and their densities."""
+    images = Images(torch.arange(len(pixels)), pixels, None if masks is None else [mask[..., None] for mask in masks])
+    respawn = Respawn(len(pixels))
+    respawn.see(images)
+    return images, respawn
+
+
+def draw(way, images, respawn, slot, seed=0):
+    return getattr(respawn, way)(images, slot, torch.Generator().manual_seed(seed))
+
+
+def draws_of_one(way, pixels, mask=None, count=6000):
+    images, respawn = seen([pixels], None if mask is None else [mask])
+    return draw(way, images, respawn, torch.zeros(count, dtype=torch.long))
+
+
+def assert_uniform(yx, allowed):
+    """Pearson's chi-square of the pixel counts, standardised; and nothing at all elsewhere."""
+    counts = torch.zeros(allowed.shape)
+    counts.index_put_(tuple(yx.long().unbind(-1)), torch.ones(len(yx)), accumulate=True)
+    assert counts[~allowed].sum() == 0
+    freedom, expected = int(allowed.sum()) - 1, len(yx) / int(allowed.sum())
+    chi_square = ((counts[allowed] - expected) ** 2 / expected).sum()
+    assert abs(chi_square - freedom) <= 5 * max(2 * freedom, 1) ** 0.5
+
+
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (5, 7), (33, 31), (70, 20)])
+def test_uniform_draws_are_uniform_over_the_image(size):
+    assert_uniform(draws_of_one("uniform", noise(*size)), torch.ones(size, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (5, 7), (100, 90)])
+def test_uniform_draws_are_uniform_over_the_mask(mask, size):
+    allowed = mask(*size)
+    assert_uniform(draws_of_one("uniform", noise(*size), allowed), allowed)
+
+
+def test_the_uniformity_check_notices_a_density_that_is_not(generator):
+    yx = torch.rand((6000, 2), generator=generator) ** 1.2 * torch.tensor([HEIGHT, WIDTH])
+    with pytest.raises(AssertionError):
+        assert_uniform(yx, torch.ones(HEIGHT, WIDTH, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (5, 7), (200, 300)])
+def test_a_masked_pixel_is_never_drawn_for_its_edge(mask, size):
+    allowed = mask(*size)
+    row, column = draws_of_one("on_edges", noise(*size), allowed, count=4000).long().unbind(-1)
+    assert allowed[row, column].all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_few_allowed_pixels_of_a_large_image_are_found_and_alike(way):
+    """Two pixels among the 11,750 of a cell: rejection seldom finds them."""
+    allowed = torch.zeros(3000, 4000, dtype=torch.bool)
+    allowed[100, 130], allowed[180, 140] = True, True
+    yx = draws_of_one(way, torch.zeros(1, dtype=torch.uint8).expand(3000, 4000, 3), allowed, count=200)
+    assert_uniform(yx, allowed)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_position_does_not_round_to_the_next_pixel(way):
+    """Float32 has steps of 1/256 pixel at the far side of a panorama, where every other column is masked."""
+    height, width = 4, 60_000
+    allowed = (torch.arange(width) % 2 == 1).expand(height, width)
+    row, column = draws_of_one(way, torch.zeros(1).expand(height, width, 3), allowed).long().unbind(-1)
+    assert (row < height).all()
+    assert (column < width).all()
+    assert allowed[row.clamp(max=height - 1), column.clamp(max=width - 1)].all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_positions_are_spread_over_their_pixel(way, masked):
+    yx = draws_of_one(way, noise(HEIGHT, WIDTH), random_mask(HEIGHT, WIDTH) if masked else None)
+    torch.testing.assert_close(yx.frac().mean(0), torch.full((2,), 1 / 2), atol=0.02, rtol=0)
+    torch.testing.assert_close(yx.frac().var(0), torch.full((2,), 1 / 12), atol=0.005, rtol=0)
+
+
+@pytest.mark.parametrize("size", [128, 800])
+def test_edges_are_drawn_far_more_often_than_their_area(size):
+    from_step = (draws_of_one("on_edges", step_image(size, size, size // 2))[:, 1] - size / 2).abs()
+    assert (from_step < size / GRID).float().mean() > 0.95
+    assert (from_step < 4).float().mean() > 0.3
+
+
+def test_all_of_an_edge_is_drawn():
+    rows = draws_of_one("on_edges", step_image(128, 128, 64))[:, 0]
+    torch.testing.assert_close(rows.histc(8, 0, 128) / len(rows), torch.full((8,), 1 / 8), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (5, 7)])
+def test_a_flat_image_has_edges_everywhere_alike(size):
+    assert_uniform(draws_of_one("on_edges", torch.full((*size, 3), 0.7)), torch.ones(size, dtype=torch.bool))
+
+
+def test_a_flat_image_has_edges_everywhere_in_its_mask():
+    allowed = half(HEIGHT, WIDTH)
+    assert_uniform(draws_of_one("on_edges", torch.zeros(HEIGHT, WIDTH, 3), allowed), allowed)
+
+
+def test_a_silhouette_is_an_edge():
+    alpha = step_image(128, 128, 64)[..., :1]
+    columns = draws_of_one("on_edges", torch.cat([torch.zeros(128, 128, 3), alpha], -1))[:, 1]
+    assert ((columns - 64).abs() < 4).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_stack_and_a_list_of_images_give_the_same_draws(way, masked):
+    pixels = torch.stack([noise(HEIGHT, WIDTH), step_image(HEIGHT, WIDTH, 9)])
+    masks = torch.stack([random_mask(HEIGHT, WIDTH), half(HEIGHT, WIDTH)])[..., None] if masked else None
+    slot, found = torch.arange(500) % 2, []
+    for as_list in (False, True):
+        images = Images(
+            torch.arange(2), list(pixels) if as_list else pixels, list(masks) if as_list and masked else masks
+        )
+        respawn = Respawn(2)
+        respawn.see(images)
+        found.append(draw(way, images, respawn, slot))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_bytes_and_floats_give_the_same_draws(way):
+    pixels = (noise(HEIGHT, WIDTH) * 255).byte()
+    assert torch.equal(draws_of_one(way, pixels), draws_of_one(way, pixels / 255))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_positions_are_inside_images_of_any_size(way, masked):
+    sizes = [(1, 1), (5, 7), (HEIGHT, WIDTH), (300, 2)]
+    masks = [torch.ones(1, 1, dtype=torch.bool), *(random_mask(*size) for size in sizes[1:])]
+    images, respawn = seen([noise(*size) for size in sizes], masks if masked else None)
+    slot = torch.arange(800) % 4
+    yx = draw(way, images, respawn, slot)
+    assert (yx >= 0).all()
+    assert (yx < images.sizes[slot]).all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_same_seed_same_draws(way):
+    images, respawn = seen([noise(HEIGHT, WIDTH)], [random_mask(HEIGHT, WIDTH)])
+    first, again, other = (draw(way, images, respawn, torch.zeros(9, dtype=torch.long), seed) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_nothing_can_be_drawn(way, masked):
+    assert draws_of_one(way, noise(5, 7), random_mask(5, 7) if masked else None, count=0).shape == (0, 2)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_images_masks_and_slots_are_left_as_they_were(way):
+    pixels, mask, slot = noise(HEIGHT, WIDTH), random_mask(HEIGHT, WIDTH), torch.zeros(100, dtype=torch.long)
+    copies = pixels.clone(), mask.clone()
+    draw(way, *seen([pixels], [mask]), slot)
+    assert torch.equal(pixels, copies[0])
+    assert torch.equal(mask, copies[1])
+    assert not slot.any()
+
+
+def test_a_density_takes_two_bytes_a_cell():
+    respawn = Respawn(10)
+    for density in (respawn.allowed, respawn.edges):
+        assert density.nelement() * density.element_size() == 10 * GRID * GRID * 2
+
+
+def test_an_image_is_seen_once_and_under_its_index_in_the_data_set():
+    respawn, flat = Respawn(5), torch.zeros(6, 6, 3)
+    assert respawn.see(Images(torch.tensor([3, 1]), [flat, flat])).tolist() == [0, 1]
+    before = respawn.edges.clone()
+    assert respawn.see(Images(torch.tensor([1, 4, 3]), [noise(6, 6)] * 3)).tolist() == [1]
+    assert respawn.share.isnan().tolist() == [True, False, True, False, False]
+    assert torch.equal(respawn.edges[[1, 3]], before[[1, 3]])
+
+
+@pytest.mark.parametrize("mask", [*MASKS, torch.zeros, torch.ones])
+def test_the_share_of_an_image_is_the_fraction_its_mask_leaves(mask):
+    allowed = mask(HEIGHT, WIDTH).bool()
+    _, respawn = seen([noise(HEIGHT, WIDTH)], [allowed])
+    torch.testing.assert_close(respawn.share[0], allowed.float().mean())
+
+
+def test_the_share_of_an_image_without_a_mask_is_one():
+    assert seen([noise(5, 7)])[1].share.tolist() == [1]
+
+
+def test_images_are_drawn_from_by_slot_not_by_index():
+    images = Images(torch.tensor([2, 0]), [step_image(64, 64, 16), step_image(64, 64, 48)])
+    respawn = Respawn(3)
+    respawn.see(images)
+    for slot, at in ((0, 16), (1, 48)):
+        columns = draw("on_edges", images, respawn, torch.full((200,), slot))[:, 1]
+        assert ((columns - at).abs() < 6).float().mean() > 0.95
+
+
+def test_masks_are_those_of_the_slot_too():
+    masks = [half(64, 64), ~half(64, 64)]
+    images = Images(torch.tensor([2, 0]), [noise(64, 64)] * 2, [mask[..., None] for mask in masks])
+    respawn = Respawn(3)
+    respawn.see(images)
+    for slot, mask in enumerate(masks):
+        assert_uniform(draw("uniform", images, respawn, torch.full((6000,), slot)), mask)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mask", [None, *MASKS])
+def test_a_large_image_can_be_drawn_from(way, mask):
+    size = (3000, 4000)
+    pixels = torch.arange(256, dtype=torch.uint8)[torch.arange(4000) % 256][None, :, None].expand(*size, 3)
+    allowed = None if mask is None else mask(*size)
+    row, column = draws_of_one(way, pixels, allowed, count=50).long().unbind(-1)
+    assert allowed is None or allowed[row, column].all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mask", MASKS)
+def test_images_on_the_gpu_give_the_same_draws(way, mask):
+    pixels, allowed = noise(300, 400), mask(300, 400)
+    assert torch.equal(draws_of_one(way, pixels.cuda(), allowed.cuda()), draws_of_one(way, pixels, allowed))
