@@ -1,0 +1,348 @@
+"""Captures in the LLFF layout: `poses_bounds.npy` beside `images/` or `images_N/`.
+
+One row of the file is one image, in sorted order of file names: a 3x5 matrix, then the closest and the farthest depth.
+The matrix is [R | t | h], camera to world with the axes of R pointing down, right and backwards in the image, and h
+the height, width and focal length of the full-resolution image in pixels. Depths are along the optical axis, in the
+units of t; the principal point is the centre of the image. nerfstudio's axes are right, up and backwards.
+
+The new frame is x' = scale * (R0 x + t0). Forward-facing: the average camera becomes the identity and the closest
+depth 4/3, so that nerfstudio's scene contraction, linear in 1/depth beyond 1, spends its grid as NDC does. All around
+("360"): the point closest to all optical axes is the origin, z is up and the farthest camera is at distance 1.
+
+Source: Mildenhall et al., "Local Light Field Fusion", ACM Transactions on Graphics 2019.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.camera_utils import auto_orient_and_center_poses
+from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
+from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.plugins.registry_dataparser import DataParserSpecification
+from nerfstudio.utils.rich_utils import CONSOLE
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import normalize
+
+POSES_FILE = "poses_bounds.npy"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+MAX_AUTO_SIDE = 1600
+CLOSEST_DEPTH = 4 / 3
+FORWARD_FACING_ANGLE = 45.0
+BOX_DEPTH_RATIO = 10.0
+
+
+@dataclass
+class LLFFDataParserConfig(DataParserConfig):
+    """LLFF dataset config"""
+
+    _target: type = field(default_factory=lambda: LLFF)
+    """target class to instantiate"""
+    data: Path = Path()
+    """Directory that holds poses_bounds.npy and images/ or images_N/."""
+    downscale_factor: int | None = None
+    """Train on images_N, N times smaller than images/ and made from it if missing. If not set, the smallest power of
+    two that keeps the longer side within 1600 pixels, or what there is."""
+    eval_interval: int = 8
+    """Every n-th image in sorted order, the first included, is for evaluation; the others are for training."""
+    capture: Literal["auto", "forward-facing", "360"] = "auto"
+    """How the cameras look at the scene: all in about one direction, or at it from all around. Auto takes
+    forward-facing if every camera looks within 45 degrees of the average direction."""
+    scale_factor: float = 1.0
+    """Multiplies the normalised scene. Larger puts it further out in the contracted space: finer across the image,
+    coarser in depth."""
+    depth_margin: float = 0.1
+    """Widens the recorded depth range at both ends, as a fraction of each bound. The bounds come from a sparse
+    reconstruction, which misses the extremes."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What `poses_bounds.npy` says of n images, in the file's own world frame and units."""
+
+    poses: Float[Tensor, "n 3 4"]
+    """Camera to world, axes right, up, backwards."""
+    size: Float[Tensor, "n 2"]
+    """Width and height of the full-resolution image, pixels."""
+    focal: Float[Tensor, " n"]
+    """Focal length at full resolution, pixels."""
+    bounds: Float[Tensor, "n 2"]
+    """Closest and farthest depth along the optical axis."""
+
+
+class LLFF(DataParser):
+    """LLFF DatasetParser.
+
+    `metadata` tells models `near` and `far`, the depths along the optical axis in the new frame with the margin
+    included, and `capture`, which is "forward-facing" or "360".
+    """
+
+    config: LLFFDataParserConfig  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
+        """Read the capture and keep the images of one split.
+
+        Raises:
+            FileNotFoundError: a folder or file is missing.
+            ValueError: the config, `poses_bounds.npy` or an image is not what it should be.
+        """
+        config = self.config
+        _check_config(config, split)
+        views = read_views(config.data / POSES_FILE)
+        folder = _image_folder(config.data, config.downscale_factor, views)
+        files, (width, height) = _image_files(folder, views)
+
+        capture = _capture(views, config.capture)
+        transform, scale = _forward_facing(views) if capture == "forward-facing" else _all_around(views)
+        scale *= config.scale_factor
+        poses = transform[:, :3] @ views.poses
+        poses[:, :, 3] = (poses[:, :, 3] + transform[:, 3]) * scale
+        focal = views.focal[:, None] / views.size
+        depths = views.bounds * scale * views.bounds.new_tensor([1 - config.depth_margin, 1 + config.depth_margin])
+        box = torch.tensor([[-1.0] * 3, [1.0] * 3]) * config.scale_factor
+        if capture == "forward-facing":
+            box = _seen_box(poses, focal, depths)
+
+        keep = [i for i in range(len(files)) if (i % config.eval_interval == 0) == (split != "train")]
+        cameras = Cameras(
+            camera_to_worlds=poses[keep].float(),
+            fx=(focal[keep, :1] * width).float(),
+            fy=(focal[keep, 1:] * height).float(),
+            cx=width / 2,
+            cy=height / 2,
+            width=width,
+            height=height,
+            camera_type=CameraType.PERSPECTIVE,
+        )
+        return DataparserOutputs(
+            image_filenames=[files[i] for i in keep],
+            cameras=cameras,
+            scene_box=SceneBox(aabb=box.float()),
+            dataparser_transform=transform.float(),
+            dataparser_scale=scale,
+            metadata={"near": depths[:, 0].min().item(), "far": depths[:, 1].max().item(), "capture": capture},
+        )
+
+
+def read_views(path: Path) -> Views:
+    """Read and check `poses_bounds.npy`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a numpy file of at least two rows of 17 finite numbers, or a row has no rotation,
+            a size or focal length that is not positive, or not 0 < closest < farthest depth.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file. Expected the folder of a capture in the LLFF layout.")
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: cannot be read as a numpy array ({error}), expected [n, 17] numbers.") from error
+    if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu" or rows.ndim != 2 or rows.shape[1] != 17:
+        found = f"{rows.dtype} of shape {list(rows.shape)}" if isinstance(rows, np.ndarray) else "an archive"
+        raise ValueError(f"{path}: found {found}, expected numbers of shape [n, 17], one row for each image.")
+    if len(rows) < 2:
+        raise ValueError(f"{path}: found {len(rows)} rows, expected at least 2, to train on and to evaluate.")
+
+    rows = torch.from_numpy(rows.astype(np.float64))
+    down, right, back, position, intrinsics = rows[:, :15].reshape(-1, 3, 5).unbind(dim=2)
+    rotation = torch.stack([right, -down, back], dim=2)
+    near, far = rows[:, 15], rows[:, 16]
+    skew = (rotation.mT @ rotation - torch.eye(3)).abs().amax(dim=(1, 2))
+    faults = [
+        (~rows.isfinite().all(dim=1), "a number that is not finite", "finite numbers"),
+        ((skew > 1e-3) | (torch.linalg.det(rotation.nan_to_num()) < 0), "a 3x3 part that is no rotation", "a rotation"),
+        ((intrinsics <= 0).any(dim=1), "a height, width or focal length <= 0", "positive pixels"),
+        ((near <= 0) | (near >= far), "depth bounds that are no range", "0 < closest < farthest"),
+    ]
+    for is_bad, found, expected in faults:
+        if is_bad.any():
+            row = int(is_bad.nonzero()[0])
+            raise ValueError(f"{path}: row {row} has {found}, expected {expected}: {rows[row].tolist()}")
+    poses = torch.cat([rotation, position[:, :, None]], dim=2)
+    return Views(poses, size=intrinsics[:, [1, 0]], focal=intrinsics[:, 2], bounds=rows[:, 15:])
+
+
+def _check_config(config: LLFFDataParserConfig, split: str) -> None:
+    if not config.data.is_dir():
+        raise FileNotFoundError(f"{config.data}: no such folder. Expected one with {POSES_FILE} and images/ in it.")
+    if config.downscale_factor is not None and config.downscale_factor < 1:
+        raise ValueError(f"downscale_factor is {config.downscale_factor}, expected a whole number from 1 up.")
+    if config.eval_interval < 2:
+        raise ValueError(f"eval_interval is {config.eval_interval}, expected 2 or more: others are for training.")
+    if not (0 < config.scale_factor < math.inf and 0 <= config.depth_margin < 1):
+        raise ValueError(
+            f"scale_factor is {config.scale_factor} and depth_margin {config.depth_margin}, "
+            "expected scale_factor > 0 and 0 <= depth_margin < 1."
+        )
+    if split not in ("train", "val", "test"):
+        raise ValueError(f"split is {split!r}, expected 'train', 'val' or 'test'.")
+
+
+def _image_folder(data: Path, requested: int | None, views: Views) -> Path:
+    """The folder of images to use, which is made from `images/` where it is missing.
+
+    Raises:
+        FileNotFoundError: there is nothing to use, or nothing to make the requested folder from.
+    """
+    exponent = math.ceil(math.log2(max(1.0, views.size.max().item() / MAX_AUTO_SIDE)))
+    factor = requested or 2**exponent
+    folder = data / ("images" if factor == 1 else f"images_{factor}")
+    if folder.is_dir():
+        return folder
+    full = data / "images"
+    if full.is_dir():
+        _downscale(full, folder, factor, views)
+        return folder
+    others = {int(f.name[7:]): f for f in data.iterdir() if re.fullmatch(r"images_[1-9]\d*", f.name) and f.is_dir()}
+    if not others:
+        raise FileNotFoundError(f"{data}: found no folder of images, expected images/ or images_N/ in it.")
+    if requested is not None:
+        found = ", ".join(f"{other.name} (--downscale-factor {n})" for n, other in sorted(others.items()))
+        raise FileNotFoundError(f"{folder}: no such folder, and no images/ to make it from. Found {found}.")
+    nearest = others[min(others, key=lambda n: abs(math.log(n / factor)))]
+    CONSOLE.log(f"[yellow]{folder.name} is missing in {data}, and images/ to make it from: using {nearest.name}.")
+    return nearest
+
+
+def _downscale(source: Path, folder: Path, factor: int, views: Views) -> None:
+    """Write the images of `source`, `factor` times smaller, to `folder`, which appears whole or not at all.
+
+    Raises:
+        ValueError: an image cannot be read, or the folder cannot be written.
+    """
+    files, (width, height) = _image_files(source, views)
+    CONSOLE.log(f"Writing {len(files)} images, {factor} times smaller, to {folder}.")
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+            partial = Path(scratch) / folder.name
+            partial.mkdir()
+            for i, file in enumerate(files):
+                try:
+                    with Image.open(file) as image:
+                        full = image.convert("RGB")
+                except OSError as error:
+                    raise ValueError(f"{file}: cannot be read as an image ({error}).") from error
+                size = (max(1, round(width / factor)), max(1, round(height / factor)))
+                # Numbered, for the sorted order must stay that of the rows whatever the sources are called.
+                full.resize(size, Image.Resampling.LANCZOS).save(partial / f"image{i:05d}.png")
+            os.rename(partial, folder)
+    except OSError as error:
+        if folder.is_dir():
+            return  # Another run was faster: its folder is as good.
+        raise ValueError(
+            f"{folder}: cannot be written ({error}). Make {folder.parent} writable, or use the images as they are: "
+            "--downscale-factor 1."
+        ) from error
+
+
+def _image_files(folder: Path, views: Views) -> tuple[list[Path], tuple[int, int]]:
+    """The images in sorted order, and their common width and height in pixels; only their headers are read.
+
+    Raises:
+        ValueError: their number, or the size of one, does not fit `poses_bounds.npy`, or one is no image.
+    """
+    files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=lambda file: file.name)
+    if len(files) != len(views.poses):
+        raise ValueError(
+            f"{folder}: found {len(files)} images ({', '.join(IMAGE_SUFFIXES)}), "
+            f"expected {len(views.poses)}, one for each row of {POSES_FILE}."
+        )
+    sizes = []
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                sizes.append(image.size)
+        except OSError as error:
+            raise ValueError(f"{file}: cannot be read as an image ({error}).") from error
+    width, height = sizes[0]
+    for file, size, full in zip(files, sizes, views.size.tolist(), strict=True):
+        if size != (width, height):
+            raise ValueError(
+                f"{file}: found {size[0]}x{size[1]} pixels, expected {width}x{height} like {files[0].name}."
+            )
+        if abs(full[1] * width - full[0] * height) > full[0] + full[1]:  # either side may be rounded
+            raise ValueError(
+                f"{file}: found {width}x{height} pixels, expected the aspect ratio of "
+                f"{full[0]:g}x{full[1]:g} in {POSES_FILE}."
+            )
+    return files, (width, height)
+
+
+def _capture(views: Views, requested: str) -> str:
+    """Decide between "forward-facing" and "360".
+
+    Raises:
+        ValueError: forward-facing is requested, but a camera looks away from the average direction.
+    """
+    back = views.poses[:, :, 2]
+    cosine = (back @ normalize(back.mean(dim=0), dim=0)).min().item()
+    if requested == "forward-facing" and cosine <= 0:
+        raise ValueError("capture is 'forward-facing', but some cameras look the other way; expected --capture 360.")
+    if requested != "auto":
+        return requested
+    return "forward-facing" if cosine > math.cos(math.radians(FORWARD_FACING_ANGLE)) else "360"
+
+
+def _forward_facing(views: Views) -> tuple[Float[Tensor, "3 4"], float]:
+    """Transform that makes the average camera the identity, and scale that puts the closest depth at 4/3."""
+    _, up, back, position = views.poses.mean(dim=0).unbind(dim=1)
+    back = normalize(back, dim=0)
+    right = torch.linalg.cross(up, back)
+    if right.norm() < 1e-3:  # the cameras' up axes cancel out, as in a drone's flight forth and back
+        right = torch.linalg.cross(views.poses[0, :, 1], back)
+    right = normalize(right, dim=0)
+    rotation = torch.stack([right, torch.linalg.cross(back, right), back])
+    return torch.cat([rotation, -(rotation @ position)[:, None]], dim=1), CLOSEST_DEPTH / views.bounds.min().item()
+
+
+def _all_around(views: Views) -> tuple[Float[Tensor, "3 4"], float]:
+    """Transform with the point closest to all optical axes as origin and z up, and scale into the unit sphere.
+
+    Raises:
+        ValueError: all cameras are in one place, so that nothing sets the scale.
+    """
+    centre = views.poses[:, :, 3].mean(dim=0)
+    # nerfstudio's helper is single precision: a world far from its origin has to be brought closer first.
+    centred = torch.cat([views.poses[:, :, :3], views.poses[:, :, 3:] - centre[:, None]], dim=2)
+    homogeneous = torch.cat([centred, torch.tensor([[[0.0, 0, 0, 1]]]).expand(len(centred), 1, 4)], dim=1).float()
+    up = "vertical" if len(centred) > 2 else "up"
+    oriented, transform = auto_orient_and_center_poses(homogeneous, method=up, center_method="focus")
+    transform = transform.double()
+    transform[:, 3] -= transform[:, :3] @ centre
+    radius = oriented[:, :3, 3].norm(dim=1).max().item()
+    if radius < 1e-6 * views.bounds.min().item():
+        raise ValueError("All cameras are in one place, expected a capture from several.")
+    return transform, 1 / radius
+
+
+def _seen_box(
+    poses: Float[Tensor, "n 3 4"], focal: Float[Tensor, "n 2"], depths: Float[Tensor, "n 2"]
+) -> Float[Tensor, "2 3"]:
+    """Box around what the cameras see between their depths; `focal` is a fraction of the width and of the height.
+
+    It ends at ten times the closest depth: a grid over a horizon would have no cells left for what is near.
+    """
+    depths = depths.clamp(max=BOX_DEPTH_RATIO * depths.min().item())
+    signs = torch.tensor([[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]])
+    corners = torch.cat([signs / focal[:, None, :], -torch.ones(len(poses), 4, 1)], dim=2)
+    corners = (corners[:, :, None, :] * depths[:, None, :, None]).flatten(1, 2)
+    points = corners @ poses[:, :, :3].mT + poses[:, None, :, 3]
+    return torch.stack([points.flatten(0, 1).amin(dim=0), points.flatten(0, 1).amax(dim=0)])
+
+
+llff_data = DataParserSpecification(
+    config=LLFFDataParserConfig(), description="LLFF layout: poses_bounds.npy beside images/ or images_N/"
+)
