@@ -1,0 +1,109 @@
+"""nerfstudio's VanillaDataManager, with mined rays for training and plain ones for everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.utils import writer
+
+from softmining_nerfstudio import next_steps, random_state
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+
+
+@dataclass
+class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
+    """A ray-based data manager that mines its training rays."""
+
+    _target: type = field(default_factory=lambda: SoftMiningDataManager)
+    pixel_sampler: SoftMiningPixelSamplerConfig = field(default_factory=SoftMiningPixelSamplerConfig)
+    """Which pixels the training rays go through, and what they count."""
+
+
+class SoftMiningDataManager(VanillaDataManager[InputDataset]):
+    """Hands out mined rays while training, and uniform ones in eval mode (the exporters draw from it, too).
+
+    Raises:
+        ValueError: if patches are asked for, or the pixel sampler is not one that mines.
+    """
+
+    config: SoftMiningDataManagerConfig
+    train_pixel_sampler: SoftMiningPixelSampler | None = None
+
+    _random_state: dict[str, Any] | None = None
+    """Of the checkpoint that was loaded, until training goes on."""
+
+    def create_train_dataset(self) -> InputDataset:
+        """The training images and cameras."""
+        return _exportable(super().create_train_dataset())
+
+    def create_eval_dataset(self) -> InputDataset:
+        """The held-out images and cameras."""
+        return _exportable(super().create_eval_dataset())
+
+    def _get_pixel_sampler(self, dataset: InputDataset, num_rays_per_batch: int) -> SoftMiningPixelSampler:
+        config = self.config.pixel_sampler
+        if self.config.patch_size > 1:
+            raise ValueError(f"soft mining draws single pixels; patch_size is {self.config.patch_size}, expected 1")
+        if not isinstance(config, SoftMiningPixelSamplerConfig):
+            raise ValueError(f"pixel_sampler is {type(config).__name__}; expected SoftMiningPixelSamplerConfig")
+        names = [path.name for path in dataset.image_filenames]
+        return config.setup(image_names=names, num_rays_per_batch=num_rays_per_batch)
+
+    def next_train(self, step: int) -> tuple[RayBundle, dict]:
+        """Rays and batch of one training step: mined in training mode, uniform in eval mode."""
+        assert self.train_pixel_sampler is not None
+        self.train_count += 1
+        if self.training and self._random_state is not None:
+            random_state.restore(self._random_state)
+            self._random_state = None
+        image_batch = next(self.iter_train_image_dataloader)
+        if not self.training:
+            batch = self.train_pixel_sampler.sample(image_batch)
+            return self.train_ray_generator(batch["indices"]), batch
+        batch, yx = self.train_pixel_sampler.mine(image_batch, step)
+        # not through the ray generator: it looks coordinates up by integer, which cuts the gradient
+        cameras = self.train_ray_generator.cameras
+        return cameras.generate_rays(camera_indices=batch["indices"][:, :1], coords=yx), batch
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What a checkpoint needs beyond tensors of fixed shape, for training to go on as if never interrupted."""
+        sampler = self.train_pixel_sampler
+        return {"sampler": None if sampler is None else sampler.state(), "random": random_state.capture()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take up where a checkpoint was written."""
+        self._random_state = state["random"]
+        if self.train_pixel_sampler is not None and state["sampler"] is not None:
+            self.train_pixel_sampler.load_state(state["sampler"])
+
+    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> list[TrainingCallback]:
+        """Log the mining numbers, and say what to type next once training has finished."""
+
+        def log_statistics(step: int) -> None:
+            if self.train_pixel_sampler is not None and step % writer.GLOBAL_BUFFER["steps_per_log"] == 0:
+                for name, value in self.train_pixel_sampler.statistics().items():
+                    writer.put_scalar(name=name, scalar=torch.as_tensor(value), step=step)
+
+        def say_what_next(step: int) -> None:
+            del step
+            assert attributes.trainer is not None
+            next_steps.say(attributes.trainer.config)
+
+        return [
+            *super().get_training_callbacks(attributes),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], log_statistics),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], say_what_next),
+        ]
+
+
+def _exportable(dataset: InputDataset) -> InputDataset:
+    """`ns-export cameras` asserts that the cameras have metadata, which several of nerfstudio's parsers leave out."""
+    if dataset.cameras.metadata is None:
+        dataset.cameras.metadata = {}
+    return dataset

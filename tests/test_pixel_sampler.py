@@ -1,0 +1,230 @@
+"""The sampler between nerfstudio's image batches and the walkers."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from softmining_nerfstudio.mining.importance import ImportanceConfig
+from softmining_nerfstudio.mining.walkers import LangevinConfig
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+
+IMAGES, HEIGHT, WIDTH = 6, 20, 30
+
+
+def image_batch(images: int = IMAGES, **more: torch.Tensor) -> dict:
+    """Noise images whose ids are not their slots, as nerfstudio's shuffled cache has them."""
+    pixels = torch.rand((images, HEIGHT, WIDTH, 3), generator=torch.Generator().manual_seed(1))
+    return {"image_idx": torch.arange(images).flip(0), "image": pixels, **more}
+
+
+def sampler(rays: int = 60, images: int = IMAGES, **options: object) -> SoftMiningPixelSampler:
+    config = SoftMiningPixelSamplerConfig(**options)  # type: ignore[arg-type]
+    return config.setup(image_names=[f"{i}.png" for i in range(images)], num_rays_per_batch=rays)
+
+
+def train(miner: SoftMiningPixelSampler, batch: dict, steps: int, error_at: Callable | None = None) -> list[dict]:
+    """Mine, report an error and back-propagate, as a training loop would."""
+    batches = []
+    for step in range(steps):
+        mined, yx = miner.mine(batch, step)
+        if mined["feedback"] is not None:
+            predicted = mined["image"] + 0.1 * torch.sin(yx).sum(-1, keepdim=True)
+            if error_at is not None:
+                predicted = mined["image"] + error_at(mined["indices"])[:, None]
+            loss = mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), mined["image"], predicted)
+            if loss.requires_grad:
+                loss.backward()
+        batches.append(mined)
+    return batches
+
+
+@pytest.mark.parametrize("sampling_type", ["uniform", "lmc"])
+def test_colours_are_those_of_the_named_pixels(sampling_type: str) -> None:
+    batch = image_batch()
+    for mined in train(sampler(sampling_type=sampling_type), batch, 5):
+        image, row, column = mined["indices"].unbind(-1)
+        assert len(mined["image"]) == 60
+        torch.testing.assert_close(mined["image"], batch["image"][IMAGES - 1 - image, row, column])
+
+
+def test_every_key_of_the_image_batch_follows_the_mined_pixels() -> None:
+    depth = torch.rand(IMAGES, HEIGHT, WIDTH, 1)
+    for mined in train(sampler(), image_batch(depth_image=depth), 3):
+        image, row, column = mined["indices"].unbind(-1)
+        torch.testing.assert_close(mined["depth_image"], depth[IMAGES - 1 - image, row, column])
+
+
+def test_rays_go_through_pixel_centres_and_ask_for_a_gradient_only_with_drift() -> None:
+    for drift in (0.0, 1.0):
+        mined, yx = sampler(langevin=LangevinConfig(drift=drift)).mine(image_batch(), 0)
+        torch.testing.assert_close(yx.detach(), mined["indices"][:, 1:] + 0.5)
+        assert yx.requires_grad == (drift > 0)
+        assert yx.is_leaf
+
+
+def test_walkers_gather_where_the_error_is() -> None:
+    miner = sampler(rays=300, langevin=LangevinConfig(drift=0.0, noise=0.3))
+    last = train(miner, image_batch(), 60, lambda indices: 0.5 * (indices[:, 2] < 10) + 1e-3)[-1]
+    assert (last["indices"][:, 2] < 10).float().mean() > 0.6  # a third of the columns
+
+
+def test_the_uniform_share_covers_all_images() -> None:
+    miner = sampler(rays=400, langevin=LangevinConfig(uniform_fraction=1.0, respawn_fraction=0.0))
+    counts = torch.bincount(miner.mine(image_batch(), 0)[0]["indices"][:, 0], minlength=IMAGES)
+    assert counts.min() > 400 / IMAGES / 2
+
+
+def test_more_images_than_rays_share_the_batch() -> None:
+    batches = train(sampler(rays=10, images=50), image_batch(50), 40)
+    assert all(len(batch["image"]) == 10 for batch in batches)
+    assert len(torch.cat([batch["indices"][:, 0] for batch in batches]).unique()) == 50
+
+
+def test_the_number_of_rays_may_change_between_steps() -> None:
+    miner, batch = sampler(), image_batch()
+    for rays in (60, 200, 7, 1, 300):
+        miner.set_num_rays_per_batch(rays)
+        assert len(train(miner, batch, 2)[-1]["image"]) == rays
+
+
+def test_images_that_went_out_keep_their_walkers() -> None:
+    miner, batch = sampler(rays=60), image_batch()
+    first = {key: value[:3] for key, value in batch.items()}
+    second = {key: value[3:] for key, value in batch.items()}
+    train(miner, first, 5)
+    miner.settle()
+    before = miner.walkers.yx[first["image_idx"]]
+    train(miner, second, 5)
+    miner.settle()
+    torch.testing.assert_close(miner.walkers.yx[first["image_idx"]][:, : before.shape[1]], before, equal_nan=True)
+
+
+def test_images_of_mixed_sizes_are_mined() -> None:
+    pixels = [torch.rand(20, 30, 3), torch.rand(41, 17, 3), torch.rand(3, 5, 3)]
+    batch = {
+        "image_idx": torch.tensor([2, 0, 1]),
+        "image": pixels,
+        "mask": [torch.ones(*p.shape[:2], 1) for p in pixels],
+    }
+    slot_of = {2: 0, 0: 1, 1: 2}
+    for mined in train(sampler(images=3), batch, 10):
+        for colour, (image, row, column) in zip(mined["image"], mined["indices"].tolist(), strict=True):
+            torch.testing.assert_close(colour, pixels[slot_of[image]][row, column])
+
+
+def test_masked_pixels_are_never_drawn() -> None:
+    mask = torch.zeros(IMAGES, HEIGHT, WIDTH, 1, dtype=torch.bool)
+    mask[0, 3, 4] = mask[1:, 5:9, 10:] = True
+    for mined in train(sampler(rays=200), image_batch(mask=mask), 20):
+        assert mined["mask"].all()
+    assert sampler(rays=200).sample(image_batch(mask=mask))["mask"].all()
+
+
+def test_an_image_with_an_empty_mask_is_skipped_with_one_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    mask = torch.ones(IMAGES, HEIGHT, WIDTH, 1)
+    mask[2] = 0
+    batches = train(sampler(), image_batch(mask=mask), 4)
+    assert not any((batch["indices"][:, 0] == IMAGES - 1 - 2).any() for batch in batches)
+    assert capsys.readouterr().out.count("mask is empty: 3.png") == 1
+
+
+def test_nothing_but_empty_masks_is_an_error() -> None:
+    with pytest.raises(ValueError, match="masks of all 6 loaded images are empty"):
+        sampler().mine(image_batch(mask=torch.zeros(IMAGES, HEIGHT, WIDTH, 1)), 0)
+
+
+def test_the_config_is_never_written_to() -> None:
+    config = SoftMiningPixelSamplerConfig(num_rays_per_batch=5)
+    before = copy.deepcopy(config)
+    config.setup(image_names=["a"], num_rays_per_batch=7, is_equirectangular=True).set_num_rays_per_batch(9)
+    assert config == before
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: sampler(sampling_type="nuts"), "'nuts' is unknown; expected one of"),
+        (lambda: sampler(rays=0), "0 rays per batch; expected at least 1"),
+        (lambda: sampler(images=0), "no images"),
+        (lambda: SoftMiningPixelSamplerConfig().setup(num_rays_per_batch=4), "use SoftMiningDataManagerConfig"),
+        (lambda: ImportanceConfig(alpha=1.5), "alpha is 1.5; expected 0"),
+        (lambda: LangevinConfig(uniform_fraction=-0.1), "uniform_fraction is -0.1"),
+        (lambda: LangevinConfig(uniform_fraction=0.6, respawn_fraction=0.6), "expected at most 1"),
+    ],
+)
+def test_bad_settings_are_named(make: Callable, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
+
+
+def test_a_model_that_does_not_report_is_an_error() -> None:
+    miner = sampler()
+    miner.mine(image_batch(), 0)
+    with pytest.raises(RuntimeError, match="did not report"):
+        miner.mine(image_batch(), 1)
+
+
+def test_rays_without_a_finite_colour_are_said_and_restart_their_walkers(capsys: pytest.CaptureFixture[str]) -> None:
+    miner = sampler()
+    train(miner, image_batch(), 1, lambda indices: torch.where(indices[:, 0] == 0, torch.nan, 0.1))
+    miner.settle()
+    assert "had no finite colour" in capsys.readouterr().out
+    assert miner.walkers.yx[0].isnan().all()
+
+
+def test_a_batch_without_any_finite_colour_stops_the_training() -> None:
+    miner = sampler()
+    train(miner, image_batch(), 1, lambda indices: indices[:, 0] * torch.nan)
+    with pytest.raises(FloatingPointError, match="Resume from the last checkpoint"):
+        miner.settle()
+
+
+def test_a_restored_sampler_goes_on_with_the_same_batches() -> None:
+    miner, batch = sampler(), image_batch()
+    train(miner, batch, 5)
+    state = copy.deepcopy(miner.state())
+    expected = train(miner, batch, 5)
+    other = sampler()
+    other.load_state(state)
+    for one, two in zip(expected, train(other, batch, 5), strict=True):
+        assert torch.equal(one["indices"], two["indices"])
+
+
+@pytest.mark.parametrize(
+    ("saved", "line"),
+    [
+        (lambda: sampler(rays=12), "Continuing 2 walkers per image"),
+        (lambda: sampler(sampling_type="uniform"), "its sampling was uniform"),
+        (lambda: sampler(images=4), "for 4 images, not 6"),
+    ],
+)
+def test_a_checkpoint_that_fits_in_part_is_used_with_one_line(
+    saved: Callable, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = saved()
+    train(before, image_batch(len(before.image_names)), 2)
+    miner = sampler()
+    miner.load_state(before.state())
+    printed = capsys.readouterr().out
+    assert line in printed
+    assert printed.count("\n") == 1
+    assert len(train(miner, image_batch(), 3)[-1]["image"]) == 60
+
+
+def test_statistics_describe_the_batch_in_flight() -> None:
+    miner = sampler(importance=ImportanceConfig(alpha=0.5, alpha_warmup_steps=0))
+    assert miner.statistics() == {}
+    train(miner, image_batch(), 3, lambda indices: torch.full((60,), 0.25))
+    numbers = {name: float(value) for name, value in miner.statistics().items()}
+    assert numbers["Mean Error"] == pytest.approx(0.25)
+    assert numbers["Effective Samples"] == pytest.approx(1)
+    assert numbers["Alpha"] == 0.5
+    assert 0.09 < numbers["Redrawn"] < 0.6
+
+
+def test_uniform_sampling_mines_nothing() -> None:
+    miner = sampler(sampling_type="uniform")
+    assert train(miner, image_batch(), 2)[-1]["feedback"] is None
+    assert miner.statistics() == {}

@@ -1,0 +1,137 @@
+"""The commands a user types, as processes, on the demo scene: train, kill, resume, evaluate, render, export."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from softmining_nerfstudio.checkpoints import allow_numpy_scalars
+
+COMMANDS = Path(sys.executable).parent
+STEPS = 40
+
+allow_numpy_scalars()
+
+
+def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """A nerfstudio command to its end; its output is shown if it fails."""
+    done = subprocess.run(
+        [COMMANDS / str(arguments[0]), *map(str, arguments[1:])],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env=environment(),
+        **options,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return done
+
+
+def environment() -> dict[str, str]:
+    """Wide lines, so that no path is wrapped; no GPU and one thread, so that every machine gets the same bits."""
+    return {
+        **os.environ,
+        "COLUMNS": "300",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONWARNINGS": "ignore",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def train_command(folder: Path, timestamp: str, *more: object) -> list[object]:
+    return [
+        *("ns-train", "softmining-lite", "--output-dir", folder, "--timestamp", timestamp),
+        *("--vis", "tensorboard", "--steps-per-save", 10, "--pipeline.datamanager.train-num-rays-per-batch", 128),
+        *("--pipeline.datamanager.camera-res-scale-factor", 0.16, "--steps-per-eval-image", 20),
+        *("--steps-per-eval-all-images", 1000, "--save-only-latest-checkpoint", False, *more),
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run on the demo scene, and what it printed."""
+    folder = tmp_path_factory.mktemp("outputs")
+    done = run(*train_command(folder, "whole", "--max-num-iterations", STEPS))
+    return folder / "unnamed" / "softmining-lite" / "whole", done.stdout
+
+
+def test_training_exits_by_itself_and_says_what_next(trained: tuple[Path, str]) -> None:
+    folder, printed = trained
+    assert "Training on cpu, torch implementation" in printed
+    for command in ("ns-viewer", "ns-eval", "ns-render", "ns-export"):
+        assert re.search(rf"{command}.*{folder / 'config.yml'}", printed)
+    for number in ("Mean Error", "Effective Samples", "Redrawn", "Alpha"):
+        assert number in printed
+
+
+def test_tensorboard_has_the_mining_numbers(trained: tuple[Path, str]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained[0])).Reload()
+    assert {"Mean Error", "Effective Samples", "Redrawn", "Alpha"} <= set(events.Tags()["scalars"])
+    assert 0 < events.Scalars("Effective Samples")[-1].value <= 1
+
+
+def test_ns_eval_reports_psnr_and_ssim_and_survives_without_lpips(trained: tuple[Path, str], tmp_path: Path) -> None:
+    done = run("ns-eval", "--load-config", trained[0] / "config.yml", "--output-path", tmp_path / "eval.json")
+    results = json.loads((tmp_path / "eval.json").read_text())["results"]
+    assert 5 < results["psnr"] < 60
+    assert 0 < results["ssim"] <= 1
+    assert ("lpips" in results) != ("LPIPS is left out" in done.stdout)
+
+
+def test_a_trained_scene_is_exported_as_points_and_cameras(trained: tuple[Path, str], tmp_path: Path) -> None:
+    load = ("--load-config", trained[0] / "config.yml", "--output-dir", tmp_path)
+    run(
+        *("ns-export", "pointcloud", *load, "--num-points", 500, "--num-rays-per-batch", 512),
+        "--normal-method",
+        "open3d",
+    )
+    run("ns-export", "cameras", *load)
+    assert (tmp_path / "point_cloud.ply").stat().st_size > 500
+    assert len(json.loads((tmp_path / "transforms_train.json").read_text())) == 60
+
+
+def test_views_of_the_data_set_are_rendered(trained: tuple[Path, str], tmp_path: Path) -> None:
+    load = ("--load-config", trained[0] / "config.yml", "--output-path", tmp_path)
+    run("ns-render", "dataset", *load, "--split", "val", "--rendered-output-names", "rgb")
+    assert len(list((tmp_path / "val" / "rgb").iterdir())) == 8
+
+
+def batches_of(run_folder: Path, step: int) -> dict:
+    """What a checkpoint says of the sampler."""
+    checkpoint = torch.load(run_folder / "nerfstudio_models" / f"step-{step:09d}.ckpt", map_location="cpu")
+    return checkpoint["pipeline"]["datamanager._extra_state"]["sampler"]
+
+
+def test_a_resumed_run_goes_on_bit_for_bit(trained: tuple[Path, str], tmp_path: Path) -> None:
+    whole = trained[0]
+    resume = ("--load-dir", whole / "nerfstudio_models", "--load-step", 20, "--max-num-iterations", STEPS - 21)
+    run(*train_command(tmp_path, "resumed", *resume))
+    resumed = tmp_path / "unnamed" / "softmining-lite" / "resumed"
+    for name, value in batches_of(whole, STEPS - 1).items():
+        assert torch.equal(value.nan_to_num(-1), batches_of(resumed, STEPS - 1)[name].nan_to_num(-1)), name
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path: Path) -> None:
+    command = [COMMANDS / "ns-train", *map(str, train_command(tmp_path, "killed", "--max-num-iterations", 100000)[1:])]
+    folder = tmp_path / "unnamed" / "softmining-lite" / "killed" / "nerfstudio_models"
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not (folder / "step-000000010.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+    last = sorted(folder.glob("*.ckpt"))[-1]
+    try:
+        torch.load(last, map_location="cpu")
+    except (RuntimeError, EOFError):  # killed while it was being written: the one before is whole
+        last.unlink()
+    done = run(*train_command(tmp_path, "resumed", "--load-dir", folder, "--max-num-iterations", 3))
+    assert "Done loading Nerfstudio checkpoint" in done.stdout
