@@ -99,7 +99,7 @@ softmining = MethodSpecification(
     description="Nerfacto, trained on soft-mined rays: for real captures.",
 )
 
-LITE_STEPS = 1500
+LITE_STEPS = 1000
 
 softmining_lite = MethodSpecification(
     TrainerConfig(
@@ -131,7 +131,7 @@ softmining_lite = MethodSpecification(
                 log2_hashmap_size=15,
                 hidden_dim=32,
                 hidden_dim_color=32,
-                num_proposal_samples_per_ray=(48, 24),
+                num_proposal_samples_per_ray=(32, 16),
                 num_nerf_samples_per_ray=16,
                 proposal_initial_sampler="uniform",
                 proposal_net_args_list=[
