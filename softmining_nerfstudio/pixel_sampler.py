@@ -14,6 +14,7 @@ from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from softmining_nerfstudio.loaded_images import LoadedImages
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.images import Images, gather
 from softmining_nerfstudio.mining.importance import ImportanceConfig, effective_sample_size
@@ -79,6 +80,8 @@ class SoftMiningPixelSampler(PixelSampler):
         self.walkers = Walkers.dead(len(image_names), per_image=0)
         self.redrawn = 0.0
         self._drawn: _Drawn | None = None
+        self._loaded: LoadedImages | None = None
+        self._drawable = torch.zeros(0, dtype=torch.long)
 
     def set_num_rays_per_batch(self, num_rays_per_batch: int) -> None:
         """Set the number of rays of the next batches; it may change at any time.
@@ -92,9 +95,8 @@ class SoftMiningPixelSampler(PixelSampler):
 
     def sample(self, image_batch: dict) -> dict:
         """A batch of pixels drawn uniformly, whatever the sampling type."""
-        images = self._images(image_batch)
-        slot, yx = self._anywhere(images, self.num_rays_per_batch)
-        return self._collate(image_batch, images, slot, yx)
+        loaded = self._load(image_batch)
+        return self._collate(loaded, *self._anywhere(loaded.images, self.num_rays_per_batch))
 
     def mine(self, image_batch: dict, step: int) -> tuple[dict, Float[Tensor, "rays 2"]]:
         """A batch of mined pixels for one training step, after learning from the batch before.
@@ -115,16 +117,16 @@ class SoftMiningPixelSampler(PixelSampler):
                 "wrapped, such as SoftMiningNerfactoModel"
             )
         self.settle()
-        images = self._images(image_batch)
+        loaded = self._load(image_batch)
         uniform = round(self.config.langevin.uniform_fraction * self.num_rays_per_batch)
-        walkers, slot, yx = self._walk(images, self.num_rays_per_batch - uniform)
-        slot_anywhere, yx_anywhere = self._anywhere(images, uniform)
+        walkers, slot, yx = self._walk(loaded, self.num_rays_per_batch - uniform)
+        slot_anywhere, yx_anywhere = self._anywhere(loaded.images, uniform)
         slot, yx = torch.cat([slot, slot_anywhere]), torch.cat([yx, yx_anywhere])
-        batch = self._collate(image_batch, images, slot, yx)
+        batch = self._collate(loaded, slot, yx)
         centres = (batch["indices"][:, 1:] + 0.5).requires_grad_(self.config.langevin.drift > 0)
         importance = self.config.importance
         batch["feedback"] = Feedback(importance, importance.alpha_at(step), centres)
-        self._drawn = _Drawn(walkers, images.sizes[slot[: len(walkers)]], batch["feedback"])
+        self._drawn = _Drawn(walkers, loaded.images.sizes[slot[: len(walkers)]], batch["feedback"])
         return batch, centres
 
     def settle(self) -> None:
@@ -193,33 +195,41 @@ class SoftMiningPixelSampler(PixelSampler):
     def _walkers_per_image(self, num_images: int) -> int:
         return math.ceil(self.num_rays_per_batch * (1 - self.config.langevin.uniform_fraction) / num_images)
 
-    def _images(self, image_batch: dict) -> Images:
-        """The loaded images, their densities known; those with an empty mask left without walkers, with a warning."""
-        masks = None if self.config.ignore_mask else image_batch.get("mask")
-        images = Images(image_batch["image_idx"].cpu(), image_batch["image"], masks)
+    def _load(self, image_batch: dict) -> LoadedImages:
+        """The loaded images, prepared when the batch is another than before."""
+        if self._loaded is None or not self._loaded.is_of(image_batch):
+            self._loaded = None  # before the next are prepared, so that both are never held
+            self._loaded = LoadedImages.of(image_batch, self.config)
+            self._drawable = self._find_drawable(self._loaded.images)
+        return self._loaded
+
+    def _find_drawable(self, images: Images) -> Int[Tensor, " drawable"]:
+        """Slots of the images that have a pixel to draw, their densities known; the others are named in a warning."""
         new = self.respawn.see(images)
         empty = images.ids[new][self.respawn.share[images.ids[new]] == 0]
         if len(empty):
             names = ", ".join(self.image_names[image] for image in empty.tolist())
             CONSOLE.print(f"[yellow]No ray is drawn from images whose mask is empty: {names}")
-        if not (self.respawn.share[images.ids] > 0).any():
+        drawable = (self.respawn.share[images.ids] > 0).nonzero()[:, 0]
+        if not len(drawable):
             raise ValueError(f"the masks of all {len(images)} loaded images are empty: there is no pixel to train on")
-        return images
+        return drawable
 
     def _walk(
-        self, images: Images, count: int
+        self, loaded: LoadedImages, count: int
     ) -> tuple[Int[Tensor, " count"], Int[Tensor, " count"], Float[Tensor, "count 2"]]:
-        """`count` walkers, the slots of their images and their positions; the dead among them reappear."""
-        drawable = (self.respawn.share[images.ids] > 0).nonzero()[:, 0]
-        per_image = math.ceil(count / len(drawable))
+        """`count` walkers, the slots of their images and their positions; the dead, and those that strayed onto a
+        masked-out pixel, reappear."""
+        images = loaded.images
+        per_image = math.ceil(count / len(self._drawable))
         if per_image > self.walkers.per_image:
             self.walkers = self.walkers.grown(per_image)
-        slot, walkers = self.walkers.choose(drawable, images.ids, count, self.generator)
+        slot, walkers = self.walkers.choose(self._drawable, images.ids, count, self.generator)
         yx, error = self.walkers.yx.flatten(0, 1)[walkers], self.walkers.error.flatten()[walkers]
-        lost = ~yx.isfinite().all(-1)
-        row, column = torch.where(lost[:, None], 0, yx).long().minimum(images.sizes[slot] - 1).unbind(-1)
-        lost = lost | ~images.allowed(slot, row, column)
-        anywhere, on_edge = lost & error.isnan(), lost & ~error.isnan()
+        dead = ~yx.isfinite().all(-1)
+        row, column = torch.where(dead[:, None], 0, yx).long().minimum(images.sizes[slot] - 1).unbind(-1)
+        strayed = ~dead & ~images.allowed(slot, row, column)
+        anywhere, on_edge = strayed | (dead & error.isnan()), dead & ~error.isnan()
         yx[anywhere] = self.respawn.uniform(images, slot[anywhere], self.generator)
         yx[on_edge] = self.respawn.on_edges(images, slot[on_edge], self.generator)
         self.walkers = self.walkers.place(walkers, yx)
@@ -233,17 +243,11 @@ class SoftMiningPixelSampler(PixelSampler):
         )
         return slot, self.respawn.uniform(images, slot, self.generator)
 
-    def _collate(
-        self, image_batch: dict, images: Images, slot: Int[Tensor, " rays"], yx: Float[Tensor, "rays 2"]
-    ) -> dict:
+    def _collate(self, loaded: LoadedImages, slot: Int[Tensor, " rays"], yx: Float[Tensor, "rays 2"]) -> dict:
         """What every key of the image batch holds at these positions, and `indices` (image, row, column)."""
-        row, column = yx.long().minimum(images.sizes[slot] - 1).unbind(-1)
-        batch = {
-            key: gather(values, slot, row, column)
-            for key, values in image_batch.items()
-            if key != "image_idx" and values is not None
-        }
-        batch["indices"] = torch.stack([images.ids[slot], row, column], -1)
+        row, column = yx.long().minimum(loaded.images.sizes[slot] - 1).unbind(-1)
+        batch: dict[str, Any] = {key: gather(values, slot, row, column) for key, values in loaded.values.items()}
+        batch["indices"] = torch.stack([loaded.images.ids[slot], row, column], -1)
         if self.config.keep_full_image:
-            batch["full_image"] = image_batch["image"]
+            batch["full_image"] = loaded.batch["image"]
         return batch

@@ -228,3 +228,129 @@ def test_uniform_sampling_mines_nothing() -> None:
     miner = sampler(sampling_type="uniform")
     assert train(miner, image_batch(), 2)[-1]["feedback"] is None
     assert miner.statistics() == {}
+
+
+SHAPES = [(20, 30), (41, 17), (3, 5)]
+
+
+def mixed_batch(generator: torch.Generator) -> dict:
+    """Images of mixed sizes, collated as nerfstudio's variable_res_collate does, with a stray key for each image."""
+    batch: dict = {
+        "image_idx": torch.tensor([2, 0, 1]),
+        "image": [torch.rand(*s, 3, generator=generator) for s in SHAPES],
+    }
+    batch["mask"] = [torch.rand(*s, 1, generator=generator) < 0.5 for s in SHAPES]
+    batch["depth_image"] = [torch.rand(*s, 1, generator=generator) for s in SHAPES]
+    batch["semantics"] = [torch.randint(9, (*s, 1), generator=generator) for s in SHAPES]
+    return {
+        **batch,
+        "focal": torch.rand(3, generator=generator),
+        "path": ["a", "b", "c"],
+        "latent": torch.rand(3, 8, 8),
+    }
+
+
+@pytest.mark.parametrize("sampling_type", ["uniform", "lmc"])
+def test_masks_depth_and_semantics_of_mixed_sizes_follow_the_pixels(sampling_type: str) -> None:
+    batch = mixed_batch(torch.Generator().manual_seed(0))
+    copies = {key: [value.clone() for value in batch[key]] for key in ("image", "mask", "depth_image", "semantics")}
+    slot_of = {2: 0, 0: 1, 1: 2}
+    for mined in train(sampler(images=3, sampling_type=sampling_type), batch, 8):
+        assert {"focal", "path", "latent", "image_idx"}.isdisjoint(mined)
+        assert mined["mask"].all()
+        for key, values in copies.items():
+            named = [values[slot_of[i]][r, c] for i, r, c in mined["indices"].tolist()]
+            assert torch.equal(mined[key], torch.stack(named))
+
+
+def test_mixed_sizes_are_packed_once_and_not_held_twice() -> None:
+    batch, miner = mixed_batch(torch.Generator().manual_seed(0)), sampler(images=3)
+    train(miner, batch, 1)
+    storage = batch["image"][0].untyped_storage().data_ptr()
+    train(miner, dict(batch), 3)
+    assert {image.untyped_storage().data_ptr() for image in batch["image"]} == {storage}
+
+
+def test_a_mask_that_does_not_fit_its_image_is_an_error() -> None:
+    with pytest.raises(ValueError, match="masks do not have the size"):
+        sampler().mine(image_batch(mask=torch.ones(IMAGES, HEIGHT, WIDTH + 1, 1)), 0)
+
+
+def test_ignored_masks_are_carried_along_but_hide_nothing() -> None:
+    mask = torch.zeros(IMAGES, HEIGHT, WIDTH, 1, dtype=torch.bool)
+    (mined,) = train(sampler(ignore_mask=True), image_batch(mask=mask), 1)
+    assert mined["mask"].shape == (60, 1)
+
+
+@pytest.mark.parametrize("background", [0.0, 0.3, 1.0])
+def test_images_with_transparency_keep_their_alpha(background: float) -> None:
+    pixels = torch.rand(IMAGES, HEIGHT, WIDTH, 4)
+    pixels[..., 3] = (pixels[..., 3] > 0.5).float()
+    batch = {**image_batch(), "image": pixels}
+    miner = sampler()
+    for step in range(5):
+        mined, _ = miner.mine(batch, step)
+        image, row, column = mined["indices"].unbind(-1)
+        assert torch.equal(mined["image"], pixels[IMAGES - 1 - image, row, column])
+        colour, alpha = mined["image"][:, :3], mined["image"][:, 3:]
+        over = colour * alpha + background * (1 - alpha)
+        mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), over, over + 0.1)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_mined_rays_never_leave_the_fisheye_circle(masked: bool) -> None:
+    mask = {"mask": torch.rand(IMAGES, HEIGHT, WIDTH, 1) < 0.5} if masked else {}
+    miner, radius = sampler(rays=300), 8.0
+    miner.config.fisheye_crop_radius = radius
+    for mined in train(miner, image_batch(**mask), 40):
+        _, row, column = mined["indices"].unbind(-1)
+        assert ((row + 0.5 - HEIGHT // 2) ** 2 + (column + 0.5 - WIDTH // 2) ** 2 <= radius**2).all()
+        assert not masked or mined["mask"].all()
+
+
+def test_uniform_rays_of_panoramas_are_uniform_on_the_sphere() -> None:
+    miner = SoftMiningPixelSamplerConfig().setup(image_names=["a"], num_rays_per_batch=8000, is_equirectangular=True)
+    batch = {"image_idx": torch.zeros(1, dtype=torch.long), "image": torch.rand(1, 64, 128, 3)}
+    for drawn in (miner.sample(batch), miner.mine(batch, 0)[0]):
+        shares = drawn["indices"][:, 1].bincount(minlength=64).view(8, 8).sum(1) / 8000
+        polar = torch.linspace(0, torch.pi, 9)
+        torch.testing.assert_close(shares, (polar[:-1].cos() - polar[1:].cos()) / 2, atol=0.02, rtol=0)
+
+
+def test_an_image_that_comes_back_has_its_densities_and_walkers() -> None:
+    miner, mask = sampler(rays=60), torch.rand(IMAGES, HEIGHT, WIDTH, 1) < 0.5
+    batch = image_batch(mask=mask)
+    first, second = ({key: value[part] for key, value in batch.items()} for part in (slice(0, 3), slice(3, 6)))
+    train(miner, first, 5)
+    miner.settle()
+    ids = first["image_idx"]
+    before = miner.walkers.yx[ids], miner.respawn.edges.cells[ids], miner.respawn.share[ids]
+    train(miner, second, 5)
+    miner.settle()
+    after = miner.walkers.yx[ids], miner.respawn.edges.cells[ids], miner.respawn.share[ids]
+    for one, two in zip(before, after, strict=True):
+        torch.testing.assert_close(one, two, equal_nan=True)
+    assert all(mined["mask"].all() for mined in train(miner, first, 3))
+
+
+def held(thing: object, seen: set[int]) -> int:
+    """Bytes of all tensors that can be reached from here."""
+    if id(thing) in seen:
+        return 0
+    seen.add(id(thing))
+    if isinstance(thing, torch.Tensor):
+        return thing.nelement() * thing.element_size()
+    parts = vars(thing).values() if hasattr(thing, "__dict__") else thing.values() if isinstance(thing, dict) else ()
+    return sum(held(part, seen) for part in (thing if isinstance(thing, (list, tuple)) else parts))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_sampler_keeps_a_few_kilobytes_an_image_at_any_resolution(masked: bool) -> None:
+    pixels = torch.zeros(1).expand(3, 1500, 2000, 3)
+    batch: dict = {"image_idx": torch.arange(3), "image": pixels}
+    if masked:
+        batch["mask"] = torch.rand(3, 1500, 2000, 1) < torch.tensor([1e-5, 0.5, 1]).view(3, 1, 1, 1)
+    miner = sampler(images=3)
+    train(miner, batch, 3)
+    loaded = {id(value) for value in batch.values()}
+    assert held(miner, loaded) < 3 * 10_000

@@ -6,19 +6,52 @@ sum in float for every pixel of every image instead, which is 16 GB for a thousa
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
-from torch.nn.functional import conv2d
 
-from softmining_nerfstudio.mining.images import Images, luminance
+from softmining_nerfstudio.mining.images import Images, in_circle, luminance
 
 GRID = 32
-SAMPLES_PER_CELL = 8
+SAMPLES_PER_CELL = 4
 """Pixels looked at along each side of a cell: large images are strided, so that set-up time does not grow with them."""
 
 MIN_EDGE = 1e-5
 """Density of a perfectly flat region, relative to the image's sharpest edge."""
+
+
+class Density:
+    """Unnormalised densities over the cells of every image of a data set, and their sums over each row of cells.
+
+    Args:
+        num_images: size of the data set.
+    """
+
+    def __init__(self, num_images: int):
+        self.cells = torch.zeros(num_images, GRID, GRID, dtype=torch.float16)
+        self.rows = torch.zeros(num_images, GRID)
+
+    def put(self, image: int, density: Float[Tensor, "grid grid"]) -> None:
+        """Set the density of one image; only its proportions matter."""
+        # relative to the maximum, so that half precision holds it
+        self.cells[image] = density / density.max().clamp(min=torch.finfo(density.dtype).tiny)
+        self.rows[image] = self.cells[image].float().sum(-1)
+
+    def draw(self, image: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, "n 2"]:
+        """One cell (row, column) of each image: its row first, which spares looking at all cells."""
+        row = draw_index(self.rows[image], generator)
+        return torch.stack([row, draw_index(self.cells[image, row].float(), generator)], -1)
+
+
+def draw_index(density: Float[Tensor, "n choices"], generator: torch.Generator) -> Int[Tensor, " n"]:
+    """One index from each row's unnormalised density, by inverting its cumulative sum."""
+    cumulative = density.cumsum(-1)
+    # uniforms in (0, 1]: zero would land on a leading index of zero density
+    uniform = 1 - torch.rand((len(density), 1), generator=generator)
+    return torch.searchsorted(cumulative, uniform * cumulative[:, -1:])[:, 0].clamp(max=density.shape[1] - 1)
 
 
 def cell_bounds(
@@ -29,43 +62,62 @@ def cell_bounds(
     return first, -(-(cell + 1) * size // GRID) - first
 
 
+def bands(length: int) -> list[range]:
+    """The pixels of each of the GRID cells along one axis of `length` pixels."""
+    bounds = [-(-cell * length // GRID) for cell in range(GRID + 1)]
+    return [range(first, last) for first, last in pairwise(bounds)]
+
+
+def cell_of(pixel: Int[Tensor, " *pixels"], size: Int[Tensor, " *#pixels"]) -> Int[Tensor, " *pixels"]:
+    """The cell of a pixel along one axis of `size` pixels."""
+    return pixel * GRID // size
+
+
 def cell_sums(values: Shaped[Tensor, "height width"]) -> Float[Tensor, "grid grid"]:
     """Sum of the values in each cell."""
-    rows, columns = (torch.arange(length) * GRID // length for length in values.shape)
-    by_row = torch.zeros(GRID, values.shape[1]).index_add_(0, rows, values.float())
-    return torch.zeros(GRID, GRID).index_add_(1, columns, by_row)
+    return _sum_columns(torch.zeros(GRID, values.shape[1]).index_add_(0, _cells_along(values.shape[0]), values.float()))
 
 
-def allowed_cells(images: Images, slot: int) -> Float[Tensor, " cells"]:
-    """Number of pixels of each cell that may be drawn."""
+def area_cells(images: Images, slot: int) -> Float[Tensor, "grid grid"]:
+    """Area of each cell, in mean pixels of the image: what could be drawn of it if every pixel may."""
+    height, width = images.sizes[slot].tolist()
+    area = images.area(torch.tensor(slot), torch.arange(height))
+    by_row = torch.zeros(GRID).index_add_(0, _cells_along(height), area)
+    return torch.outer(by_row, _cells_along(width).bincount(minlength=GRID).float())
+
+
+def allowed_cells(images: Images, slot: int) -> Float[Tensor, "grid grid"]:
+    """Area of each cell that may be drawn, in mean pixels of the image."""
+    height, width = images.sizes[slot].tolist()
     if images.masks is None:
-        height, width = images.sizes[slot].tolist()
-        lengths = [cell_bounds(torch.arange(GRID), torch.tensor(length))[1] for length in (height, width)]
-        return torch.outer(*lengths).flatten().float()
-    return cell_sums(images.masks[slot][..., 0].cpu() != 0).flatten()
+        cells = area_cells(images, slot)
+        return cells if images.crop_radius is None else _circle_cells(height, width, images.crop_radius)
+    by_row = torch.zeros(GRID, width)
+    for cell, rows in enumerate(bands(height)):  # a whole mask in float would take 48 MB at 12 megapixels
+        allowed = images.allowed_in(slot, rows, range(width))
+        if images.equirectangular:
+            by_row[cell] = images.area(torch.tensor(slot), torch.arange(rows.start, rows.stop)) @ allowed.float()
+        else:
+            by_row[cell] = allowed.sum(0, dtype=torch.int32)
+    return _sum_columns(by_row)
 
 
-def edge_cells(images: Images, slot: int) -> Float[Tensor, " cells"]:
+def edge_cells(images: Images, slot: int) -> Float[Tensor, "grid grid"]:
     """Mean Sobel magnitude of each cell, relative to the sharpest edge of the image."""
     pixels = images.pixels[slot]
-    stride = max(1, min(pixels.shape[:2]) // (GRID * SAMPLES_PER_CELL))
-    grey = luminance(pixels[::stride, ::stride].cpu())
-    smooth, slope = torch.tensor([1.0, 2.0, 1.0]), torch.tensor([-1.0, 0.0, 1.0])
-    sobel = torch.stack([torch.outer(smooth, slope), torch.outer(slope, smooth)])[:, None]
-    padded = torch.nn.functional.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")
-    magnitude = conv2d(padded, sobel)[0].norm(dim=0)
+    down, right = (-(-length // (GRID * SAMPLES_PER_CELL)) for length in pixels.shape[:2])
+    grey = luminance(pixels[::down, ::right].contiguous().cpu())
+    padded = torch.nn.functional.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+    # by slices: torch's conv2d takes a hundred times as long for a single channel
+    vertical, horizontal = padded[2:] - padded[:-2], padded[:, 2:] - padded[:, :-2]
+    magnitude = torch.hypot(
+        vertical[:, :-2] + 2 * vertical[:, 1:-1] + vertical[:, 2:],
+        horizontal[:-2] + 2 * horizontal[1:-1] + horizontal[2:],
+    )
     relative = (magnitude / magnitude.max().clamp(min=MIN_EDGE)).clamp(min=MIN_EDGE)
     # an image of fewer pixels than cells leaves cells without a sample; they have no pixel to draw either
-    return (cell_sums(relative) / cell_sums(torch.ones_like(relative)).clamp(min=1)).flatten()
-
-
-def draw_cells(density: Float[Tensor, "n cells"], generator: torch.Generator) -> Int[Tensor, "n 2"]:
-    """One cell (row, column) from each row's unnormalised density, by inverting its cumulative sum."""
-    cumulative = density.float().cumsum(-1)
-    # uniforms in (0, 1]: zero would land on a leading cell of zero density
-    uniform = 1 - torch.rand((len(density), 1), generator=generator)
-    index = torch.searchsorted(cumulative, uniform * cumulative[:, -1:])[:, 0].clamp(max=density.shape[1] - 1)
-    return torch.stack([index // GRID, index % GRID], -1)
+    counts = [_cells_along(length).bincount(minlength=GRID) for length in relative.shape]
+    return cell_sums(relative) / torch.outer(*counts).clamp(min=1)
 
 
 def pixels_in_cell(
@@ -75,3 +127,22 @@ def pixels_in_cell(
     first, length = cell_bounds(cell, size)
     uniform = torch.rand((len(cell), candidates, 2), generator=generator)
     return first[:, None] + (uniform * length[:, None]).long()
+
+
+@lru_cache(maxsize=64)
+def _cells_along(length: int) -> Int[Tensor, " length"]:
+    """The cell of every pixel along one axis."""
+    return cell_of(torch.arange(length), torch.tensor(length))
+
+
+def _sum_columns(by_row: Float[Tensor, "grid width"]) -> Float[Tensor, "grid grid"]:
+    return torch.zeros(GRID, GRID).index_add_(1, _cells_along(by_row.shape[1]), by_row)
+
+
+@lru_cache(maxsize=16)
+def _circle_cells(height: int, width: int, radius: float) -> Float[Tensor, "grid grid"]:
+    size, columns = torch.tensor([height, width]), torch.arange(width)
+    by_row = [
+        in_circle(torch.arange(rows.start, rows.stop)[:, None], columns, size, radius).sum(0) for rows in bands(height)
+    ]
+    return _sum_columns(torch.stack(by_row).float())

@@ -1,14 +1,55 @@
-"""The images that are loaded now, as the walkers see them: sizes, colours and which pixels may be drawn."""
+"""The images that are loaded now, as the walkers see them: sizes, colours, and how much each pixel counts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Images of mixed sizes, one after the other in one tensor: pixels of many of them are looked up at once."""
+
+    values: Shaped[Tensor, "pixels ..."]
+    first: Int[Tensor, " images"]
+    """Where each image begins in `values`."""
+    sizes: Int[Tensor, "images 2"]
+    """Height and width of each image, pixels."""
+
+    @staticmethod
+    def move(images: list[Tensor]) -> Packed:
+        """Pack images [height, width, channels], and make the list's entries views of the packed ones.
+
+        One by one, so that the memory of each is free again before the next is copied: none of it is held twice.
+
+        Raises:
+            ValueError: if the images differ in their channels.
+        """
+        channels = {tuple(image.shape[2:]) for image in images}
+        if len(channels) > 1:
+            raise ValueError(
+                f"images of mixed sizes have different channels, {sorted(channels)}; if some are RGBA, set a "
+                "background colour in the data parser (alpha_color), or convert them"
+            )
+        sizes = torch.tensor([image.shape[:2] for image in images])
+        last = sizes.prod(-1).cumsum(0)
+        packed = Packed(images[0].new_empty((int(last[-1]), *images[0].shape[2:])), last - sizes.prod(-1), sizes)
+        for slot, image in enumerate(images):
+            packed[slot].copy_(image)
+            images[slot] = packed[slot]
+        return packed
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __getitem__(self, slot: int) -> Shaped[Tensor, "height width ..."]:
+        height, width = self.sizes[slot].tolist()
+        first = int(self.first[slot])
+        return self.values[first : first + height * width].unflatten(0, (height, width))
 
 
 @dataclass(frozen=True)
@@ -17,14 +58,19 @@ class Images:
 
     Args:
         ids: index of each loaded image in the data set.
-        pixels: one tensor [images, height, width, channels], or a list of [height, width, channels] of mixed sizes;
-            float in [0, 1] or uint8; three channels or four (RGBA).
+        pixels: one tensor [images, height, width, channels], or images of mixed sizes; float in [0, 1] or uint8; three
+            channels or four (RGBA).
         masks: like `pixels` with one channel, nonzero where a pixel may be drawn; None where all may.
+        equirectangular: the images are panoramas, row 0 at the pole: pixels count by their solid angle.
+        crop_radius: of the circle that a fisheye lens exposes, around the middle of the image, in pixels; none
+            outside is drawn.
     """
 
     ids: Int[Tensor, " images"]
-    pixels: Tensor | Sequence[Tensor]
-    masks: Tensor | Sequence[Tensor] | None = None
+    pixels: Tensor | Packed
+    masks: Tensor | Packed | None = None
+    equirectangular: bool = False
+    crop_radius: float | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -32,9 +78,14 @@ class Images:
     @cached_property
     def sizes(self) -> Int[Tensor, "images 2"]:
         """Height and width of each image, pixels."""
-        if isinstance(self.pixels, Tensor):
-            return torch.tensor(self.pixels.shape[1:3]).expand(len(self.pixels), 2)
-        return torch.tensor([image.shape[:2] for image in self.pixels])
+        if isinstance(self.pixels, Packed):
+            return self.pixels.sizes
+        return torch.tensor(self.pixels.shape[1:3]).expand(len(self.pixels), 2)
+
+    @property
+    def all_allowed(self) -> bool:
+        """Whether there is no pixel that must not be drawn."""
+        return self.masks is None and self.crop_radius is None
 
     def grey(
         self, slot: Int[Tensor, " *rays"], row: Int[Tensor, " *rays"], column: Int[Tensor, " *rays"]
@@ -45,32 +96,68 @@ class Images:
     def allowed(
         self, slot: Int[Tensor, " *rays"], row: Int[Tensor, " *rays"], column: Int[Tensor, " *rays"]
     ) -> Bool[Tensor, " *rays"]:
-        """Which of these pixels the masks leave in."""
-        if self.masks is None:
-            return torch.ones_like(slot, dtype=torch.bool)
-        return gather(self.masks, slot, row, column)[..., 0].bool().to(slot.device)
+        """Which of these pixels may be drawn."""
+        allowed = torch.ones_like(slot, dtype=torch.bool)
+        if self.masks is not None:
+            allowed = gather(self.masks, slot, row, column)[..., 0].bool().to(slot.device)
+        if self.crop_radius is not None:
+            allowed = allowed & in_circle(row, column, self.sizes[slot], self.crop_radius)
+        return allowed
+
+    def allowed_in(self, slot: int, rows: range, columns: range) -> Bool[Tensor, "rows columns"]:
+        """Which pixels of a window of one image may be drawn."""
+        allowed = torch.ones(len(rows), len(columns), dtype=torch.bool)
+        if self.masks is not None:
+            window = self.masks[slot][rows.start : rows.stop, columns.start : columns.stop, 0]
+            allowed = window.cpu() != 0
+        if self.crop_radius is not None:
+            row, column = torch.arange(rows.start, rows.stop)[:, None], torch.arange(columns.start, columns.stop)
+            allowed = allowed & in_circle(row, column, self.sizes[slot], self.crop_radius)
+        return allowed
+
+    def area(self, slot: Int[Tensor, " *#rays"], row: Int[Tensor, " *#rays"]) -> Float[Tensor, " *rays"]:
+        """Solid angle of the pixels of a row, relative to the mean of the image; 1 where it is not a panorama."""
+        if not self.equirectangular:
+            return torch.ones(torch.broadcast_shapes(slot.shape, row.shape))
+        height = self.sizes[slot][..., 0]
+        # cos(row) - cos(row + 1) on [0, pi], without the difference of near equals
+        return height * torch.sin(torch.pi / (2 * height)) * torch.sin(torch.pi * (row + 0.5) / height)
+
+
+def in_circle(
+    row: Int[Tensor, " *#pixels"], column: Int[Tensor, " *#pixels"], size: Int[Tensor, "*#pixels 2"], radius: float
+) -> Bool[Tensor, " *pixels"]:
+    """Whether the centres of pixels are within `radius` of the middle, which nerfstudio has at size // 2."""
+    down, right = row + 0.5 - size[..., 0] // 2, column + 0.5 - size[..., 1] // 2
+    return down.square() + right.square() <= radius**2
 
 
 def gather(
-    values: Tensor | Sequence[Tensor],
+    values: Tensor | Packed,
     slot: Int[Tensor, " *rays"],
     row: Int[Tensor, " *rays"],
     column: Int[Tensor, " *rays"],
 ) -> Tensor:
-    """The values [*rays, ...] at single pixels of a stack, or of a list, of images."""
+    """The values [*rays, ...] at single pixels of images."""
     if isinstance(values, Tensor):
         return values[slot, row, column]
-    found = torch.empty((*slot.shape, *values[0].shape[2:]), dtype=values[0].dtype, device=values[0].device)
-    for image in slot.unique().tolist():
-        here = slot == image
-        found[here] = values[image][row[here], column[here]]
-    return found
+    return values.values[values.first[slot] + row * values.sizes[slot][..., 1] + column]
+
+
+def per_pixel(values: object, sizes: Int[Tensor, "images 2"]) -> bool:
+    """Whether `values` are a stack or a list of tensors that hold something for each pixel of images of these sizes."""
+    if isinstance(values, Tensor):
+        shape = torch.tensor(values.shape[1:3])
+        return values.ndim >= 3 and len(values) == len(sizes) and bool((sizes == shape).all())
+    if not isinstance(values, list) or len(values) != len(sizes):
+        return False
+    return all(isinstance(v, Tensor) and [*v.shape[:2]] == size for v, size in zip(values, sizes.tolist(), strict=True))
 
 
 def luminance(colours: Tensor) -> Float[Tensor, " *pixels"]:
     """Mean of red, green and blue in [0, 1]; RGBA is laid over white, so that a silhouette is an edge."""
     colours = colours.float() if colours.is_floating_point() else colours / 255
-    grey = colours[..., :3].mean(-1)
+    grey = (colours[..., 0] + colours[..., 1] + colours[..., 2]) / 3  # `mean` over so short an axis is slower
     if colours.shape[-1] == 4:
         grey = grey * colours[..., 3] + 1 - colours[..., 3]
     return grey

@@ -1,17 +1,26 @@
-"""Where walkers appear: anywhere in an image, or on its edges. Masked-out pixels are never chosen."""
+"""Where walkers appear: anywhere in an image, or on its edges. Masked-out pixels are never chosen.
+
+A cell is drawn first, then a few candidates among its pixels, then one of them. Cells of which a mask leaves so few
+pixels that candidates would seldom hit one have those listed instead.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from softmining_nerfstudio.mining.cells import (
     GRID,
     MIN_EDGE,
+    Density,
     allowed_cells,
+    area_cells,
+    bands,
     cell_bounds,
-    draw_cells,
+    cell_of,
     edge_cells,
     pixels_in_cell,
 )
@@ -19,6 +28,37 @@ from softmining_nerfstudio.mining.images import Images
 
 CANDIDATES = 8
 """Pixels looked at within a drawn cell, of which one is taken."""
+
+SPARSE = 1 / 64
+"""Cells of which a smaller fraction than this may be drawn are listed."""
+
+MOST_LISTED = 2**21
+"""Pixels in the list, for the whole data set: 16 MB. Beyond it, cells are searched again for every draw."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The allowed pixels of sparse cells, sorted by cell."""
+
+    cell: Int[Tensor, " pixels"]
+    """The cell of each pixel among those of the whole data set."""
+    pixel: Int[Tensor, " pixels"]
+    """row * width + column."""
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    def draw(
+        self, cell: Int[Tensor, " n"], width: Int[Tensor, " n"], candidates: int, generator: torch.Generator
+    ) -> tuple[Int[Tensor, "listed candidates 2"], Bool[Tensor, " n"]]:
+        """Pixels (row, column) of those of the cells that are listed, drawn uniformly; and which cells these are."""
+        cell = cell.to(self.cell.dtype)
+        first, last = torch.searchsorted(self.cell, cell), torch.searchsorted(self.cell, cell, right=True)
+        listed = last > first
+        first, length = first[listed, None], (last - first)[listed, None]
+        uniform = torch.rand((len(first), candidates), generator=generator)
+        pixel = self.pixel[first + (uniform * length).long()]
+        return torch.stack([pixel // width[listed, None], pixel % width[listed, None]], -1), listed
 
 
 class Respawn:
@@ -29,8 +69,9 @@ class Respawn:
     """
 
     def __init__(self, num_images: int):
-        self.allowed = torch.zeros(num_images, GRID * GRID, dtype=torch.float16)
-        self.edges = torch.zeros(num_images, GRID * GRID, dtype=torch.float16)
+        self.allowed = Density(num_images)
+        self.edges = Density(num_images)
+        self.listed = Listed(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32))
         self.share = torch.full((num_images,), torch.nan)
         """Fraction of each image that may be drawn; NaN until the image has been seen."""
 
@@ -41,34 +82,43 @@ class Respawn:
             The slots of those images.
         """
         new = self.share[images.ids].isnan().nonzero()[:, 0]
+        more = [self.listed]
         for slot in new.tolist():
-            allowed = allowed_cells(images, slot)
-            edges = edge_cells(images, slot) * allowed
-            image = images.ids[slot]
-            # relative to their maximum, so that half precision holds them
-            self.allowed[image] = allowed / allowed.max().clamp(min=1)
-            self.edges[image] = edges / edges.max().clamp(min=MIN_EDGE)
-            self.share[image] = allowed.sum() / images.sizes[slot].prod()
+            image = int(images.ids[slot])
+            area = area_cells(images, slot)
+            allowed = area if images.all_allowed else allowed_cells(images, slot)
+            self.allowed.put(image, allowed)
+            self.edges.put(image, edge_cells(images, slot) * allowed)
+            self.share[image] = allowed.sum() / area.sum()
+            sparse = (allowed > 0) & (allowed < SPARSE * area)
+            if sparse.any():
+                listed = _list_cells(images, slot, sparse)
+                if sum(map(len, more)) + len(listed) <= MOST_LISTED:
+                    more.append(listed)
+        if len(more) > 1:
+            cell, order = torch.cat([listed.cell for listed in more]).sort(stable=True)
+            self.listed = Listed(cell, torch.cat([listed.pixel for listed in more])[order])
         return new
 
     def uniform(self, images: Images, slot: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
-        """Positions drawn uniformly from the pixels of images `slot` that may be drawn."""
-        size = images.sizes[slot]
-        if images.masks is None:
-            return torch.rand((len(slot), 2), generator=generator) * size
-        cell = draw_cells(self.allowed[images.ids[slot]], generator)
+        """Positions drawn uniformly from what may be drawn of images `slot`; of panoramas, uniformly on the sphere."""
+        if images.all_allowed and not images.equirectangular:
+            return torch.rand((len(slot), 2), generator=generator) * images.sizes[slot]
+        cell = self.allowed.draw(images.ids[slot], generator)
         return self._within(images, slot, cell, generator)
 
     def on_edges(self, images: Images, slot: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
         """Positions drawn from the edge density: its cell first, then one of a few pixels in it.
 
-        Each of them has a chance proportional to the brightness gradient there, at full resolution.
+        Each of them has a chance proportional to the brightness gradient there, at full resolution, times its area.
         """
-        cell = draw_cells(self.edges[images.ids[slot]], generator)
-        pixels = pixels_in_cell(cell, images.sizes[slot], CANDIDATES, generator)
-        sharpness = _sharpness(images, slot, pixels).clamp(min=MIN_EDGE)
+        cell = self.edges.draw(images.ids[slot], generator)
+        pixels = self._candidates(images, slot, cell, CANDIDATES, generator)
         expanded = slot[:, None].expand(-1, CANDIDATES)
-        sharpness = sharpness * images.allowed(expanded, pixels[..., 0], pixels[..., 1])
+        allowed = images.allowed(expanded, pixels[..., 0], pixels[..., 1])
+        chance = _sharpness(images, expanded[allowed], pixels[allowed]).clamp(min=MIN_EDGE)
+        sharpness = torch.zeros(allowed.shape).masked_scatter(allowed, chance)
+        sharpness = sharpness * images.area(expanded, pixels[..., 0])
         none = sharpness.sum(-1) == 0
         chosen = torch.multinomial(sharpness + none[:, None], 1, generator=generator)
         pixel = pixels[torch.arange(len(slot)), chosen[:, 0]]
@@ -77,29 +127,79 @@ class Respawn:
             yx[none] = self._within(images, slot[none], cell[none], generator)
         return yx
 
+    def _candidates(
+        self, images: Images, slot: Int[Tensor, " n"], cell: Int[Tensor, "n 2"], count: int, generator: torch.Generator
+    ) -> Int[Tensor, "n candidates 2"]:
+        """Pixels drawn uniformly from each cell, or from those that are listed of it."""
+        size = images.sizes[slot]
+        pixels = pixels_in_cell(cell, size, count, generator)
+        if len(self.listed):
+            named = _name(images.ids[slot], cell[:, 0], cell[:, 1])
+            drawn, listed = self.listed.draw(named, size[:, 1], count, generator)
+            pixels[listed] = drawn
+        return pixels
+
     def _within(
         self, images: Images, slot: Int[Tensor, " n"], cell: Int[Tensor, "n 2"], generator: torch.Generator
     ) -> Float[Tensor, "n 2"]:
-        """Positions drawn uniformly from the allowed pixels of given cells: by rejection, then, if need be, by list."""
-        size = images.sizes[slot]
+        """Positions drawn by area from the allowed pixels of given cells: by rejection, then, if need be, by search."""
         pixel = torch.zeros_like(cell)
         left = torch.arange(len(slot))
-        for candidates in (CANDIDATES, CANDIDATES**2, CANDIDATES**3):
-            drawn = pixels_in_cell(cell[left], size[left], candidates, generator)
-            allowed = images.allowed(slot[left, None].expand(-1, candidates), drawn[..., 0], drawn[..., 1])
-            hit, first = allowed.max(-1)
+        for candidates in (CANDIDATES << doubled for doubled in range(7)):
+            drawn = self._candidates(images, slot[left], cell[left], candidates, generator)
+            expanded = slot[left, None].expand(-1, candidates)
+            accepted = images.allowed(expanded, drawn[..., 0], drawn[..., 1])
+            if images.equirectangular:
+                largest = _largest_area(images, slot[left], cell[left, 0])[:, None]
+                chance = images.area(expanded, drawn[..., 0]) / largest
+                accepted = accepted & (torch.rand(chance.shape, generator=generator) < chance)
+            hit, first = accepted.max(-1)
             pixel[left[hit]] = drawn[hit, first[hit]]
             left = left[~hit]
             if not len(left):
                 break
         for ray in left.tolist():
-            first, length = cell_bounds(cell[ray], size[ray])
-            assert images.masks is not None
-            (row, column), (height, width) = first.tolist(), length.tolist()
-            window = images.masks[int(slot[ray])][row : row + height, column : column + width, 0]
-            listed = window.nonzero().to(slot.device)
-            pixel[ray] = first + listed[torch.randint(len(listed), (), generator=generator)]
+            pixel[ray] = _search(images, int(slot[ray]), *cell[ray].tolist(), generator)
         return _somewhere_in(pixel, generator)
+
+
+def _name(
+    image: Int[Tensor, " *#cells"], row: Int[Tensor, " *#cells"], column: Int[Tensor, " *#cells"]
+) -> Int[Tensor, " *cells"]:
+    """Number of a cell among those of the whole data set."""
+    return (image * GRID + row) * GRID + column
+
+
+def _list_cells(images: Images, slot: int, sparse: Bool[Tensor, "grid grid"]) -> Listed:
+    """The allowed pixels of the sparse cells of one image."""
+    height, width = images.sizes[slot].tolist()
+    column_cell = cell_of(torch.arange(width), torch.tensor(width))
+    found = [Listed(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32))]
+    for cell, rows in enumerate(bands(height)):
+        if sparse[cell].any():
+            listed = images.allowed_in(slot, rows, range(width)) & sparse[cell, column_cell]
+            row, column = listed.nonzero().unbind(-1)
+            named = _name(images.ids[slot], torch.tensor(cell), column_cell[column])
+            found.append(Listed(named.int(), ((row + rows.start) * width + column).int()))
+    return Listed(torch.cat([listed.cell for listed in found]), torch.cat([listed.pixel for listed in found]))
+
+
+def _largest_area(images: Images, slot: Int[Tensor, " n"], cell_row: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Area of the pixels of a cell that are nearest to the equator."""
+    height = images.sizes[slot, 0]
+    first, length = cell_bounds(cell_row, height)
+    return images.area(slot, (height // 2).clamp(first, first + length - 1))
+
+
+def _search(
+    images: Images, slot: int, cell_row: int, cell_column: int, generator: torch.Generator
+) -> Int[Tensor, " 2"]:
+    """One pixel drawn by area from the allowed ones of a cell, by looking at all of them."""
+    height, width = images.sizes[slot].tolist()
+    rows, columns = bands(height)[cell_row], bands(width)[cell_column]
+    listed = images.allowed_in(slot, rows, columns).nonzero() + torch.tensor([rows.start, columns.start])
+    area = images.area(torch.tensor(slot), listed[:, 0])
+    return listed[torch.multinomial(area, 1, generator=generator)[0]]
 
 
 def _somewhere_in(pixel: Int[Tensor, "n 2"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
@@ -108,13 +208,9 @@ def _somewhere_in(pixel: Int[Tensor, "n 2"], generator: torch.Generator) -> Floa
     return (pixel + torch.rand(pixel.shape, generator=generator)).minimum(below)
 
 
-def _sharpness(
-    images: Images, slot: Int[Tensor, " n"], pixels: Int[Tensor, "n candidates 2"]
-) -> Float[Tensor, "n candidates"]:
+def _sharpness(images: Images, slot: Int[Tensor, " n"], pixel: Int[Tensor, "n 2"]) -> Float[Tensor, " n"]:
     """Magnitude of the brightness gradient at single pixels, by central differences, per pixel."""
-    steps = torch.tensor([[1, 0], [-1, 0], [0, 1], [0, -1]])
-    around = pixels[:, None] + steps[:, None]
-    around = torch.minimum(around.clamp(min=0), images.sizes[slot][:, None, None] - 1)
-    expanded = slot[:, None, None].expand(around.shape[:3])
-    down, up, right, left = images.grey(expanded, around[..., 0], around[..., 1]).unbind(1)
+    around = pixel + torch.tensor([[1, 0], [-1, 0], [0, 1], [0, -1]])[:, None]
+    around = torch.minimum(around.clamp(min=0), images.sizes[slot] - 1)
+    down, up, right, left = images.grey(slot.expand(4, -1), around[..., 0], around[..., 1])
     return torch.hypot(down - up, right - left) / 2

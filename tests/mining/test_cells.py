@@ -6,10 +6,12 @@ import torch
 from softmining_nerfstudio.mining.cells import (
     GRID,
     MIN_EDGE,
+    Density,
     allowed_cells,
+    area_cells,
     cell_bounds,
     cell_sums,
-    draw_cells,
+    draw_index,
     edge_cells,
     pixels_in_cell,
 )
@@ -57,7 +59,7 @@ def test_without_a_mask_all_pixels_count_as_under_a_full_mask(shape):
 
 def test_allowed_cells_count_the_pixels_of_the_mask(generator):
     mask = torch.rand((45, 70, 1), generator=generator) < 0.3
-    assert torch.equal(allowed_cells(one(torch.zeros(45, 70, 3), mask), 0), cell_sums(mask[..., 0]).flatten())
+    assert torch.equal(allowed_cells(one(torch.zeros(45, 70, 3), mask), 0), cell_sums(mask[..., 0]))
 
 
 def test_edge_cells_agree_with_a_naive_sobel_loop(generator):
@@ -73,7 +75,7 @@ def test_edge_cells_agree_with_a_naive_sobel_loop(generator):
             magnitude[r, c] = torch.hypot(across, along)
     relative = (magnitude / magnitude.max()).clamp(min=MIN_EDGE)
     expected = cell_sums(relative) / cell_sums(torch.ones(height, width))
-    torch.testing.assert_close(edge_cells(one(grey[..., None].expand(-1, -1, 3)), 0), expected.flatten())
+    torch.testing.assert_close(edge_cells(one(grey[..., None].expand(-1, -1, 3)), 0), expected)
 
 
 def test_edges_are_relative_to_the_sharpest_of_the_image(generator):
@@ -88,7 +90,7 @@ def test_a_flat_image_has_the_same_edge_density_everywhere():
 
 @pytest.mark.parametrize("size", [64, 400, 1200])
 def test_a_step_lies_in_the_cells_it_runs_through_at_any_resolution(size):
-    density = edge_cells(one(step_image(size, size, size // 2)), 0).view(GRID, GRID)
+    density = edge_cells(one(step_image(size, size, size // 2)), 0)
     assert set(density.argmax(1).tolist()) <= {GRID // 2 - 1, GRID // 2}
     away = density[:, [*range(GRID // 2 - 2), *range(GRID // 2 + 2, GRID)]]
     torch.testing.assert_close(away, torch.full_like(away, MIN_EDGE))
@@ -101,37 +103,51 @@ def test_edges_do_not_depend_on_the_type_of_the_pixels(generator, dtype):
     torch.testing.assert_close(edge_cells(one(pixels), 0), edge_cells(one(colours / 255), 0), atol=2e-3, rtol=0)
 
 
+def densities(*images):
+    density = Density(len(images))
+    for image, cells in enumerate(images):
+        density.put(image, cells.view(GRID, GRID))
+    return density
+
+
 def test_cells_are_drawn_as_often_as_their_density_says(generator):
     density = torch.zeros(GRID * GRID)
     density[[3, 40, 41, 1023]] = torch.tensor([1.0, 2.0, 0.0, 5.0])
-    row, column = draw_cells(density.expand(8000, -1), generator).unbind(-1)
+    row, column = densities(density).draw(torch.zeros(8000, dtype=torch.long), generator).unbind(-1)
     shares = (row * GRID + column).bincount(minlength=GRID * GRID) / 8000
     torch.testing.assert_close(shares, density / 8, atol=0.02, rtol=0)
     assert torch.equal(shares > 0, density > 0)
 
 
-def test_each_row_is_drawn_from_its_own_density(generator):
+def test_each_image_is_drawn_from_its_own_density(generator):
     cells = torch.randperm(GRID * GRID, generator=generator)[:200]
-    density = torch.zeros(200, GRID * GRID, dtype=torch.float16)
-    density[torch.arange(200), cells] = torch.rand(200, generator=generator).half() + 0.1
-    assert torch.equal(draw_cells(density, generator), torch.stack([cells // GRID, cells % GRID], -1))
+    one_hot = torch.zeros(200, GRID * GRID)
+    one_hot[torch.arange(200), cells] = torch.rand(200, generator=generator) + 0.1
+    image = torch.randint(200, (500,), generator=generator)
+    expected = torch.stack([cells // GRID, cells % GRID], -1)[image]
+    assert torch.equal(densities(*one_hot).draw(image, generator), expected)
 
 
 @pytest.mark.parametrize("uniform", [0.0, 1 - 2.0**-24])
 def test_the_rarest_of_lots_still_falls_on_a_cell_that_has_a_density(generator, monkeypatch, uniform):
     monkeypatch.setattr(torch, "rand", lambda shape, generator: torch.full(shape, uniform))
-    density = torch.zeros(1, GRID * GRID)
+    density = torch.zeros(1, GRID)
     density[0, 5:9] = 0.1
-    (cell,) = draw_cells(density, generator)
-    assert density[0, cell[0] * GRID + cell[1]] > 0
+    assert density[0, draw_index(density, generator)] > 0
 
 
 def test_a_density_needs_no_normalisation(generator):
-    density = torch.rand((300, GRID * GRID), generator=generator)
+    density, image = torch.rand(GRID * GRID, generator=generator), torch.zeros(300, dtype=torch.long)
     state = generator.get_state()
-    first = draw_cells(density, generator)
+    first = densities(density).draw(image, generator)
     generator.set_state(state)
-    assert torch.equal(draw_cells(density * 64, generator), first)
+    assert torch.equal(densities(density * 64).draw(image, generator), first)
+
+
+def test_a_density_takes_little_more_than_two_bytes_a_cell():
+    density = Density(10)
+    held = sum(tensor.nelement() * tensor.element_size() for tensor in (density.cells, density.rows))
+    assert held <= 10 * GRID * GRID * 2.2
 
 
 def test_pixels_of_a_cell_are_drawn_uniformly(generator):
@@ -142,3 +158,19 @@ def test_pixels_of_a_cell_are_drawn_uniformly(generator):
     assert (pixels < torch.tensor([height, width])).all()
     shares = (pixels[:, 0] * width + pixels[:, 1]).bincount(minlength=height * width) / 6000
     torch.testing.assert_close(shares, torch.full((height * width,), 1 / (height * width)), atol=0.012, rtol=0)
+
+
+def test_the_cells_of_a_circle_count_its_pixels():
+    images = Images(torch.tensor([0]), torch.zeros(1, 45, 70, 3), crop_radius=20.0)
+    assert torch.equal(allowed_cells(images, 0), cell_sums(images.allowed_in(0, range(45), range(70))))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_cells_of_a_panorama_sum_the_areas_of_their_pixels(generator, masked):
+    mask = torch.rand((45, 90), generator=generator) < 0.3 if masked else torch.ones(45, 90, dtype=torch.bool)
+    images = Images(
+        torch.tensor([0]), torch.zeros(1, 45, 90, 3), mask[None, ..., None] if masked else None, equirectangular=True
+    )
+    area = images.area(torch.tensor(0), torch.arange(45))[:, None] * mask
+    torch.testing.assert_close(allowed_cells(images, 0), cell_sums(area))
+    assert (allowed_cells(images, 0) <= area_cells(images, 0) + 1e-4).all()

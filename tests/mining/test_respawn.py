@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from softmining_nerfstudio.mining.cells import GRID
-from softmining_nerfstudio.mining.images import Images
+from softmining_nerfstudio.mining.images import Images, Packed
 from softmining_nerfstudio.mining.respawn import Respawn
 
 WAYS = ["uniform", "on_edges"]
@@ -38,9 +38,19 @@ def step_image(height, width, at):
     return (torch.arange(width) >= at).float()[None, :, None].expand(height, width, 3)
 
 
+def loaded(ids, pixels, masks=None, **more):
+    """Images of any sizes, with masks [height, width]; a single one is not copied."""
+
+    def pack(images):
+        return images[0][None] if len(images) == 1 else Packed.move(images)
+
+    masks = None if masks is None else pack([mask[..., None] for mask in masks])
+    return Images(torch.tensor(list(ids)), pack(list(pixels)), masks, **more)
+
+
 def seen(pixels, masks=None):
     """Images of a data set, with the masks [height, width] given, and their densities."""
-    images = Images(torch.arange(len(pixels)), pixels, None if masks is None else [mask[..., None] for mask in masks])
+    images = loaded(range(len(pixels)), pixels, masks)
     respawn = Respawn(len(pixels))
     respawn.see(images)
     return images, respawn
@@ -149,14 +159,14 @@ def test_a_silhouette_is_an_edge():
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_stack_and_a_list_of_images_give_the_same_draws(way, masked):
+def test_a_stack_and_packed_images_give_the_same_draws(way, masked):
     pixels = torch.stack([noise(HEIGHT, WIDTH), step_image(HEIGHT, WIDTH, 9)])
     masks = torch.stack([random_mask(HEIGHT, WIDTH), half(HEIGHT, WIDTH)])[..., None] if masked else None
     slot, found = torch.arange(500) % 2, []
-    for as_list in (False, True):
-        images = Images(
-            torch.arange(2), list(pixels) if as_list else pixels, list(masks) if as_list and masked else masks
-        )
+    for packed in (False, True):
+        images = Images(torch.arange(2), pixels, masks)
+        if packed:
+            images = loaded(range(2), pixels, masks[..., 0] if masked else None)
         respawn = Respawn(2)
         respawn.see(images)
         found.append(draw(way, images, respawn, slot))
@@ -205,19 +215,13 @@ def test_images_masks_and_slots_are_left_as_they_were(way):
     assert not slot.any()
 
 
-def test_a_density_takes_two_bytes_a_cell():
-    respawn = Respawn(10)
-    for density in (respawn.allowed, respawn.edges):
-        assert density.nelement() * density.element_size() == 10 * GRID * GRID * 2
-
-
 def test_an_image_is_seen_once_and_under_its_index_in_the_data_set():
     respawn, flat = Respawn(5), torch.zeros(6, 6, 3)
-    assert respawn.see(Images(torch.tensor([3, 1]), [flat, flat])).tolist() == [0, 1]
-    before = respawn.edges.clone()
-    assert respawn.see(Images(torch.tensor([1, 4, 3]), [noise(6, 6)] * 3)).tolist() == [1]
+    assert respawn.see(loaded([3, 1], [flat, flat])).tolist() == [0, 1]
+    before = respawn.edges.cells.clone()
+    assert respawn.see(loaded([1, 4, 3], [noise(6, 6)] * 3)).tolist() == [1]
     assert respawn.share.isnan().tolist() == [True, False, True, False, False]
-    assert torch.equal(respawn.edges[[1, 3]], before[[1, 3]])
+    assert torch.equal(respawn.edges.cells[[1, 3]], before[[1, 3]])
 
 
 @pytest.mark.parametrize("mask", [*MASKS, torch.zeros, torch.ones])
@@ -232,7 +236,7 @@ def test_the_share_of_an_image_without_a_mask_is_one():
 
 
 def test_images_are_drawn_from_by_slot_not_by_index():
-    images = Images(torch.tensor([2, 0]), [step_image(64, 64, 16), step_image(64, 64, 48)])
+    images = loaded([2, 0], [step_image(64, 64, 16), step_image(64, 64, 48)])
     respawn = Respawn(3)
     respawn.see(images)
     for slot, at in ((0, 16), (1, 48)):
@@ -242,7 +246,7 @@ def test_images_are_drawn_from_by_slot_not_by_index():
 
 def test_masks_are_those_of_the_slot_too():
     masks = [half(64, 64), ~half(64, 64)]
-    images = Images(torch.tensor([2, 0]), [noise(64, 64)] * 2, [mask[..., None] for mask in masks])
+    images = loaded([2, 0], [noise(64, 64)] * 2, masks)
     respawn = Respawn(3)
     respawn.see(images)
     for slot, mask in enumerate(masks):
@@ -265,3 +269,100 @@ def test_a_large_image_can_be_drawn_from(way, mask):
 def test_images_on_the_gpu_give_the_same_draws(way, mask):
     pixels, allowed = noise(300, 400), mask(300, 400)
     assert torch.equal(draws_of_one(way, pixels.cuda(), allowed.cuda()), draws_of_one(way, pixels, allowed))
+
+
+def assert_rows_follow_the_sphere(rows, height):
+    """Kolmogorov-Smirnov distance to the distribution of the polar angle, sin / 2."""
+    uniform = ((1 - (torch.pi * rows / height).cos()) / 2).sort().values
+    distance = (uniform - torch.arange(len(rows)) / len(rows)).abs().max()
+    assert distance < 1.7 / len(rows) ** 0.5
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("height", [40, 300])
+def test_a_panorama_is_drawn_uniformly_on_the_sphere(way, height):
+    images = loaded([0], [torch.full((height, 2 * height, 3), 0.5)], equirectangular=True)
+    respawn = Respawn(1)
+    respawn.see(images)
+    yx = draw(way, images, respawn, torch.zeros(6000, dtype=torch.long))
+    columns = yx[:, 1].histc(8, 0, 2 * height) / len(yx)
+    torch.testing.assert_close(columns, torch.full((8,), 1 / 8), atol=0.02, rtol=0)
+    if way == "uniform":
+        assert_rows_follow_the_sphere(yx[:, 0], height)
+    else:  # one of a few candidates: approximately, within a cell
+        polar = torch.linspace(0, torch.pi, 9)
+        expected = (polar[:-1].cos() - polar[1:].cos()) / 2
+        torch.testing.assert_close(yx[:, 0].histc(8, 0, height) / len(yx), expected, atol=0.02, rtol=0)
+
+
+def test_the_sphere_check_notices_rows_that_are_uniform(generator):
+    with pytest.raises(AssertionError):
+        assert_rows_follow_the_sphere(torch.rand(6000, generator=generator) * 40, 40)
+
+
+def test_a_masked_panorama_is_drawn_uniformly_on_what_is_left_of_the_sphere():
+    height = 64
+    mask = (torch.arange(height) < 4)[:, None] | (torch.arange(height) == 32)[:, None].expand(height, 2 * height)
+    images = loaded([0], [noise(height, 2 * height)], [mask], equirectangular=True)
+    respawn = Respawn(1)
+    respawn.see(images)
+    rows = draw("uniform", images, respawn, torch.zeros(6000, dtype=torch.long))[:, 0].long()
+    area = images.area(torch.tensor(0), torch.arange(height)) * mask.any(1)
+    torch.testing.assert_close(rows.bincount(minlength=height) / 6000, area / area.sum(), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_fisheye_circle_is_drawn_uniformly_and_never_left(masked):
+    mask = random_mask(HEIGHT, WIDTH)
+    images = loaded([0], [noise(HEIGHT, WIDTH)], [mask] if masked else None, crop_radius=15.0)
+    respawn = Respawn(1)
+    respawn.see(images)
+    circle = images.allowed_in(0, range(HEIGHT), range(WIDTH))
+    assert_uniform(draw("uniform", images, respawn, torch.zeros(6000, dtype=torch.long)), circle)
+    row, column = draw("on_edges", images, respawn, torch.zeros(3000, dtype=torch.long)).long().unbind(-1)
+    assert circle[row, column].all()
+
+
+def scattered(height, width):
+    return torch.rand((height, width), generator=torch.Generator().manual_seed(4)) < 1e-3
+
+
+def test_sparse_cells_are_listed_and_drawn_like_any_other():
+    allowed = scattered(600, 800)
+    images, respawn = seen([noise(600, 800)], [allowed])
+    assert 0 < len(respawn.listed) <= allowed.sum()
+    assert_uniform(draw("uniform", images, respawn, torch.zeros(6000, dtype=torch.long)), allowed)
+    row, column = draw("on_edges", images, respawn, torch.zeros(3000, dtype=torch.long)).long().unbind(-1)
+    assert allowed[row, column].all()
+
+
+@pytest.mark.parametrize("equirectangular", [False, True])
+def test_beyond_the_longest_list_sparse_cells_are_searched(monkeypatch, equirectangular):
+    monkeypatch.setattr("softmining_nerfstudio.mining.respawn.MOST_LISTED", 10)
+    allowed = scattered(600, 800)
+    images = loaded([0], [noise(600, 800)], [allowed], equirectangular=equirectangular)
+    respawn = Respawn(1)
+    respawn.see(images)
+    assert len(respawn.listed) == 0
+    row, column = draw("uniform", images, respawn, torch.zeros(300, dtype=torch.long)).long().unbind(-1)
+    assert allowed[row, column].all()
+
+
+def test_listed_cells_are_those_of_their_own_image():
+    masks = [scattered(600, 800), scattered(700, 500).flip(0), half(64, 64)]
+    images, respawn = seen([noise(*mask.shape) for mask in masks], masks)
+    slot = torch.arange(3000) % 3
+    row, column = draw("uniform", images, respawn, slot).long().unbind(-1)
+    for image, mask in enumerate(masks):
+        assert mask[row[slot == image], column[slot == image]].all()
+
+
+def test_within_the_cell_at_the_pole_rows_count_by_their_area():
+    height, rows = 320, 320 // GRID
+    mask = (torch.arange(height) < rows)[:, None].expand(height, 2 * height)
+    images = loaded([0], [torch.zeros(1).expand(height, 2 * height, 3)], [mask], equirectangular=True)
+    respawn = Respawn(1)
+    respawn.see(images)
+    drawn = draw("uniform", images, respawn, torch.zeros(6000, dtype=torch.long))[:, 0].long()
+    area = images.area(torch.tensor(0), torch.arange(rows))
+    torch.testing.assert_close(drawn.bincount(minlength=rows) / 6000, area / area.sum(), atol=0.02, rtol=0)

@@ -1,0 +1,52 @@
+"""nerfstudio's batch of whole images, prepared once for all the steps that draw pixels from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from nerfstudio.data.pixel_samplers import PixelSamplerConfig
+from torch import Tensor
+
+from softmining_nerfstudio.mining.images import Images, Packed, per_pixel
+
+
+@dataclass(frozen=True)
+class LoadedImages:
+    """A batch of whole images, and the views of it that the sampler needs."""
+
+    batch: dict
+    images: Images
+    values: dict[str, Tensor | Packed]
+    """What the batch holds for each pixel, by key."""
+
+    @staticmethod
+    def of(batch: dict, config: PixelSamplerConfig) -> LoadedImages:
+        """Prepare a batch. Lists of images of mixed sizes are packed; their entries become views.
+
+        Raises:
+            ValueError: if a mask is not of the size of its image.
+        """
+        pixels = batch["image"]
+        shapes = [pixels.shape[1:3]] * len(pixels) if isinstance(pixels, Tensor) else [i.shape[:2] for i in pixels]
+        sizes = torch.tensor(shapes)
+        values = {
+            key: Packed.move(value) if isinstance(value, list) else value
+            for key, value in batch.items()
+            if per_pixel(value, sizes)
+        }
+        masked = not config.ignore_mask and batch.get("mask") is not None
+        if masked and "mask" not in values:
+            raise ValueError("the masks do not have the size of their images")
+        images = Images(
+            ids=torch.as_tensor(batch["image_idx"]).cpu(),
+            pixels=values["image"],
+            masks=values["mask"] if masked else None,
+            equirectangular=bool(config.is_equirectangular),
+            crop_radius=None if config.is_equirectangular else config.fisheye_crop_radius,
+        )
+        return LoadedImages(dict(batch), images, values)
+
+    def is_of(self, batch: dict) -> bool:
+        """Whether `batch` holds the very same things."""
+        return batch.keys() == self.batch.keys() and all(value is batch[key] for key, value in self.batch.items())
