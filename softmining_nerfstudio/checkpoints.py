@@ -1,8 +1,13 @@
-"""Lets torch >= 2.6 load nerfstudio 1.1.5's checkpoints (nerfstudio issue #3683).
+"""What it takes to load nerfstudio 1.1.5's checkpoints: numbers that torch >= 2.6 refuses, and a file that is whole.
 
-The learning-rate schedulers leave numpy scalars in them, which `torch.load` refuses by default. Allowing just these
-number types is safe; loading arbitrary pickles (`weights_only=False`) would not be.
+The learning-rate schedulers leave numpy scalars in them, which `torch.load` refuses by default (nerfstudio issue
+#3683). Allowing just these number types is safe; loading arbitrary pickles (`weights_only=False`) would not be.
 """
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,4 +21,25 @@ def allow_numpy_scalars() -> None:
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")  # as numpy 1 and numpy 2 pickle it
     torch.serialization.add_safe_globals(
         [*((rebuild, name) for name in names), np.dtype, *(type(np.dtype(number)) for number in NUMBER_TYPES)]
+    )
+
+
+def newest(folder: Path) -> Path | None:
+    """The checkpoint that nerfstudio would load from a folder; None if there is none."""
+    return max(folder.glob("step-*.ckpt"), default=None)
+
+
+def require_whole(path: Path | None) -> None:
+    """Look at a checkpoint's end, where its table of contents is; None and missing files are nerfstudio's to report.
+
+    Raises:
+        ValueError: if it was cut off or never was a checkpoint.
+    """
+    if path is None or not path.exists() or zipfile.is_zipfile(path):
+        return
+    others = [other for other in path.parent.glob("step-*.ckpt") if zipfile.is_zipfile(other)]
+    remedy = f"Remove it to load {max(others)}." if others else "There is no other checkpoint beside it."
+    size = path.stat().st_size
+    raise ValueError(
+        f"{path} is not a whole checkpoint: it was cut off at {size} bytes, or is something else. {remedy}"
     )

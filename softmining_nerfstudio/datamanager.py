@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
-from nerfstudio.utils import writer
+from nerfstudio.utils import comms, writer
 
 from softmining_nerfstudio import next_steps, random_state
+from softmining_nerfstudio.dataset import SoftMiningDataset
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 
 
@@ -25,7 +27,7 @@ class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
     """Which pixels the training rays go through, and what they count."""
 
 
-class SoftMiningDataManager(VanillaDataManager[InputDataset]):
+class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
     """Hands out mined rays while training, and uniform ones in eval mode (the exporters draw from it, too).
 
     Raises:
@@ -53,7 +55,13 @@ class SoftMiningDataManager(VanillaDataManager[InputDataset]):
         if not isinstance(config, SoftMiningPixelSamplerConfig):
             raise ValueError(f"pixel_sampler is {type(config).__name__}; expected SoftMiningPixelSamplerConfig")
         names = [path.name for path in dataset.image_filenames]
-        return config.setup(image_names=names, num_rays_per_batch=num_rays_per_batch)
+        cameras = dataset.cameras
+        return config.setup(
+            image_names=names,
+            num_rays_per_batch=num_rays_per_batch,
+            is_equirectangular=bool((cameras.camera_type == CameraType.EQUIRECTANGULAR.value).all()),
+            fisheye_crop_radius=(cameras.metadata or {}).get("fisheye_crop_radius"),
+        )
 
     def next_train(self, step: int) -> tuple[RayBundle, dict]:
         """Rays and batch of one training step: mined in training mode, uniform in eval mode."""
@@ -77,7 +85,13 @@ class SoftMiningDataManager(VanillaDataManager[InputDataset]):
         return {"sampler": None if sampler is None else sampler.state(), "random": random_state.capture()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take up where a checkpoint was written."""
+        """Take up where a checkpoint was written, in the process that wrote it.
+
+        Of several processes only the first one writes checkpoints. The others place new walkers, at random numbers
+        of their own: with the first one's they would all train on the same rays.
+        """
+        if not comms.is_main_process():
+            return
         self._random_state = state["random"]
         if self.train_pixel_sampler is not None and state["sampler"] is not None:
             self.train_pixel_sampler.load_state(state["sampler"])
@@ -93,7 +107,8 @@ class SoftMiningDataManager(VanillaDataManager[InputDataset]):
         def say_what_next(step: int) -> None:
             del step
             assert attributes.trainer is not None
-            next_steps.say(attributes.trainer.config)
+            if comms.is_main_process():
+                next_steps.say(attributes.trainer.config)
 
         return [
             *super().get_training_callbacks(attributes),

@@ -13,7 +13,6 @@ from nerfstudio.configs.base_config import LocalWriterConfig, LoggingConfig, Mac
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig
-from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 from nerfstudio.utils.writer import EventName
@@ -22,6 +21,7 @@ from softmining_nerfstudio.checkpoints import allow_numpy_scalars
 from softmining_nerfstudio.datamanager import SoftMiningDataManagerConfig
 from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
 from softmining_nerfstudio.model import SoftMiningNerfactoModelConfig
+from softmining_nerfstudio.trainer import SoftMiningTrainerConfig
 
 allow_numpy_scalars()  # here, as every ns-* command imports its methods before it loads a checkpoint
 
@@ -58,7 +58,7 @@ def logging_config() -> LoggingConfig:
 
 
 softmining = MethodSpecification(
-    TrainerConfig(
+    SoftMiningTrainerConfig(
         method_name="softmining",
         steps_per_eval_batch=500,
         steps_per_save=2000,
@@ -102,7 +102,7 @@ softmining = MethodSpecification(
 LITE_STEPS = 1000
 
 softmining_lite = MethodSpecification(
-    TrainerConfig(
+    SoftMiningTrainerConfig(
         method_name="softmining-lite",
         steps_per_eval_batch=250,
         steps_per_eval_image=250,

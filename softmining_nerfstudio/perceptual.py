@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
-from torchmetrics.image import lpip
 
 DOWNLOAD_TIMEOUT = 20
 """Seconds without an answer after which a machine counts as offline."""
@@ -34,6 +33,8 @@ class LazyLPIPS(nn.Module):
         return self._metric[0].to(predicted.device)(predicted, target)
 
     def _build(self) -> list[nn.Module]:
+        from torchmetrics.image import lpip  # slow to import, and only needed here and where a model is built
+
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
         try:
@@ -48,6 +49,8 @@ class LazyLPIPS(nn.Module):
 @contextmanager
 def lazy_lpips() -> Iterator[None]:
     """Within, a model that builds LPIPS gets a `LazyLPIPS` (nerfstudio's models import it where they build it)."""
+    from torchmetrics.image import lpip
+
     eager = lpip.LearnedPerceptualImagePatchSimilarity
     lpip.LearnedPerceptualImagePatchSimilarity = LazyLPIPS  # type: ignore[misc, assignment]
     try:

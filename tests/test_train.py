@@ -15,6 +15,7 @@ import torch
 from softmining_nerfstudio.checkpoints import allow_numpy_scalars
 
 COMMANDS = Path(sys.executable).parent
+HAS_OPEN3D = subprocess.run([sys.executable, "-c", "import open3d"], capture_output=True, check=False).returncode == 0
 STEPS = 40
 
 allow_numpy_scalars()
@@ -87,6 +88,7 @@ def test_ns_eval_reports_psnr_and_ssim_and_survives_without_lpips(trained: tuple
     assert ("lpips" in results) != ("LPIPS is left out" in done.stdout)
 
 
+@pytest.mark.skipif(not HAS_OPEN3D, reason="Open3D, which ns-export uses, lacks system libraries here (see README)")
 def test_a_trained_scene_is_exported_as_points_and_cameras(trained: tuple[Path, str], tmp_path: Path) -> None:
     load = ("--load-config", trained[0] / "config.yml", "--output-dir", tmp_path)
     run(
@@ -128,10 +130,5 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.1)
         process.send_signal(signal.SIGKILL)
-    last = sorted(folder.glob("*.ckpt"))[-1]
-    try:
-        torch.load(last, map_location="cpu")
-    except (RuntimeError, EOFError):  # killed while it was being written: the one before is whole
-        last.unlink()
     done = run(*train_command(tmp_path, "resumed", "--load-dir", folder, "--max-num-iterations", 3))
     assert "Done loading Nerfstudio checkpoint" in done.stdout

@@ -15,15 +15,10 @@ Source: Mildenhall et al., "Local Light Field Fusion", ACM Transactions on Graph
 from __future__ import annotations
 
 import math
-import os
-import re
-import tempfile
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.camera_utils import auto_orient_and_center_poses
@@ -31,14 +26,11 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
-from nerfstudio.utils.rich_utils import CONSOLE
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-POSES_FILE = "poses_bounds.npy"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-MAX_AUTO_SIDE = 1600
+from softmining_nerfstudio.dataparsers.llff_layout import POSES_FILE, Views, image_files, image_folder, read_views
+
 CLOSEST_DEPTH = 4 / 3
 FORWARD_FACING_ANGLE = 45.0
 BOX_DEPTH_RATIO = 10.0
@@ -68,20 +60,6 @@ class LLFFDataParserConfig(DataParserConfig):
     reconstruction, which misses the extremes."""
 
 
-@dataclass(frozen=True)
-class Views:
-    """What `poses_bounds.npy` says of n images, in the file's own world frame and units."""
-
-    poses: Float[Tensor, "n 3 4"]
-    """Camera to world, axes right, up, backwards."""
-    size: Float[Tensor, "n 2"]
-    """Width and height of the full-resolution image, pixels."""
-    focal: Float[Tensor, " n"]
-    """Focal length at full resolution, pixels."""
-    bounds: Float[Tensor, "n 2"]
-    """Closest and farthest depth along the optical axis."""
-
-
 class LLFF(DataParser):
     """LLFF DatasetParser.
 
@@ -101,8 +79,8 @@ class LLFF(DataParser):
         config = self.config
         _check_config(config, split)
         views = read_views(config.data / POSES_FILE)
-        folder = _image_folder(config.data, config.downscale_factor, views)
-        files, (width, height) = _image_files(folder, views)
+        folder = image_folder(config.data, config.downscale_factor, views)
+        files, (width, height) = image_files(folder, views)
 
         capture = _capture(views, config.capture)
         transform, scale = _forward_facing(views) if capture == "forward-facing" else _all_around(views)
@@ -136,45 +114,6 @@ class LLFF(DataParser):
         )
 
 
-def read_views(path: Path) -> Views:
-    """Read and check `poses_bounds.npy`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a numpy file of at least two rows of 17 finite numbers, or a row has no rotation,
-            a size or focal length that is not positive, or not 0 < closest < farthest depth.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file. Expected the folder of a capture in the LLFF layout.")
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: cannot be read as a numpy array ({error}), expected [n, 17] numbers.") from error
-    if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu" or rows.ndim != 2 or rows.shape[1] != 17:
-        found = f"{rows.dtype} of shape {list(rows.shape)}" if isinstance(rows, np.ndarray) else "an archive"
-        raise ValueError(f"{path}: found {found}, expected numbers of shape [n, 17], one row for each image.")
-    if len(rows) < 2:
-        raise ValueError(f"{path}: found {len(rows)} rows, expected at least 2, to train on and to evaluate.")
-
-    rows = torch.from_numpy(rows.astype(np.float64))
-    down, right, back, position, intrinsics = rows[:, :15].reshape(-1, 3, 5).unbind(dim=2)
-    rotation = torch.stack([right, -down, back], dim=2)
-    near, far = rows[:, 15], rows[:, 16]
-    skew = (rotation.mT @ rotation - torch.eye(3)).abs().amax(dim=(1, 2))
-    faults = [
-        (~rows.isfinite().all(dim=1), "a number that is not finite", "finite numbers"),
-        ((skew > 1e-3) | (torch.linalg.det(rotation.nan_to_num()) < 0), "a 3x3 part that is no rotation", "a rotation"),
-        ((intrinsics <= 0).any(dim=1), "a height, width or focal length <= 0", "positive pixels"),
-        ((near <= 0) | (near >= far), "depth bounds that are no range", "0 < closest < farthest"),
-    ]
-    for is_bad, found, expected in faults:
-        if is_bad.any():
-            row = int(is_bad.nonzero()[0])
-            raise ValueError(f"{path}: row {row} has {found}, expected {expected}: {rows[row].tolist()}")
-    poses = torch.cat([rotation, position[:, :, None]], dim=2)
-    return Views(poses, size=intrinsics[:, [1, 0]], focal=intrinsics[:, 2], bounds=rows[:, 15:])
-
-
 def _check_config(config: LLFFDataParserConfig, split: str) -> None:
     if not config.data.is_dir():
         raise FileNotFoundError(f"{config.data}: no such folder. Expected one with {POSES_FILE} and images/ in it.")
@@ -189,96 +128,6 @@ def _check_config(config: LLFFDataParserConfig, split: str) -> None:
         )
     if split not in ("train", "val", "test"):
         raise ValueError(f"split is {split!r}, expected 'train', 'val' or 'test'.")
-
-
-def _image_folder(data: Path, requested: int | None, views: Views) -> Path:
-    """The folder of images to use, which is made from `images/` where it is missing.
-
-    Raises:
-        FileNotFoundError: there is nothing to use, or nothing to make the requested folder from.
-    """
-    exponent = math.ceil(math.log2(max(1.0, views.size.max().item() / MAX_AUTO_SIDE)))
-    factor = requested or 2**exponent
-    folder = data / ("images" if factor == 1 else f"images_{factor}")
-    if folder.is_dir():
-        return folder
-    full = data / "images"
-    if full.is_dir():
-        _downscale(full, folder, factor, views)
-        return folder
-    others = {int(f.name[7:]): f for f in data.iterdir() if re.fullmatch(r"images_[1-9]\d*", f.name) and f.is_dir()}
-    if not others:
-        raise FileNotFoundError(f"{data}: found no folder of images, expected images/ or images_N/ in it.")
-    if requested is not None:
-        found = ", ".join(f"{other.name} (--downscale-factor {n})" for n, other in sorted(others.items()))
-        raise FileNotFoundError(f"{folder}: no such folder, and no images/ to make it from. Found {found}.")
-    nearest = others[min(others, key=lambda n: abs(math.log(n / factor)))]
-    CONSOLE.log(f"[yellow]{folder.name} is missing in {data}, and images/ to make it from: using {nearest.name}.")
-    return nearest
-
-
-def _downscale(source: Path, folder: Path, factor: int, views: Views) -> None:
-    """Write the images of `source`, `factor` times smaller, to `folder`, which appears whole or not at all.
-
-    Raises:
-        ValueError: an image cannot be read, or the folder cannot be written.
-    """
-    files, (width, height) = _image_files(source, views)
-    CONSOLE.log(f"Writing {len(files)} images, {factor} times smaller, to {folder}.")
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            partial = Path(scratch) / folder.name
-            partial.mkdir()
-            for i, file in enumerate(files):
-                try:
-                    with Image.open(file) as image:
-                        full = image.convert("RGB")
-                except OSError as error:
-                    raise ValueError(f"{file}: cannot be read as an image ({error}).") from error
-                size = (max(1, round(width / factor)), max(1, round(height / factor)))
-                # Numbered, for the sorted order must stay that of the rows whatever the sources are called.
-                full.resize(size, Image.Resampling.LANCZOS).save(partial / f"image{i:05d}.png")
-            os.rename(partial, folder)
-    except OSError as error:
-        if folder.is_dir():
-            return  # Another run was faster: its folder is as good.
-        raise ValueError(
-            f"{folder}: cannot be written ({error}). Make {folder.parent} writable, or use the images as they are: "
-            "--downscale-factor 1."
-        ) from error
-
-
-def _image_files(folder: Path, views: Views) -> tuple[list[Path], tuple[int, int]]:
-    """The images in sorted order, and their common width and height in pixels; only their headers are read.
-
-    Raises:
-        ValueError: their number, or the size of one, does not fit `poses_bounds.npy`, or one is no image.
-    """
-    files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=lambda file: file.name)
-    if len(files) != len(views.poses):
-        raise ValueError(
-            f"{folder}: found {len(files)} images ({', '.join(IMAGE_SUFFIXES)}), "
-            f"expected {len(views.poses)}, one for each row of {POSES_FILE}."
-        )
-    sizes = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                sizes.append(image.size)
-        except OSError as error:
-            raise ValueError(f"{file}: cannot be read as an image ({error}).") from error
-    width, height = sizes[0]
-    for file, size, full in zip(files, sizes, views.size.tolist(), strict=True):
-        if size != (width, height):
-            raise ValueError(
-                f"{file}: found {size[0]}x{size[1]} pixels, expected {width}x{height} like {files[0].name}."
-            )
-        if abs(full[1] * width - full[0] * height) > full[0] + full[1]:  # either side may be rounded
-            raise ValueError(
-                f"{file}: found {width}x{height} pixels, expected the aspect ratio of "
-                f"{full[0]:g}x{full[1]:g} in {POSES_FILE}."
-            )
-    return files, (width, height)
 
 
 def _capture(views: Views, requested: str) -> str:

@@ -1,0 +1,63 @@
+"""What nerfstudio finds of the plugin, and what finding it costs."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+from nerfstudio.configs.method_configs import all_descriptions, all_methods
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
+from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.models.nerfacto import NerfactoModelConfig
+
+from softmining_nerfstudio.methods import softmining_lite
+
+METHODS = ("softmining", "softmining-lite")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_are_registered_by_their_entry_points(name: str) -> None:
+    assert name in {entry.name for entry in entry_points(group="nerfstudio.method_configs")}
+    assert isinstance(all_methods[name], TrainerConfig)
+    assert all_methods[name].method_name == name
+    assert all_descriptions[name]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_viewer_is_bound_to_this_machine(name: str) -> None:
+    assert all_methods[name].viewer.websocket_host == "127.0.0.1"
+
+
+def test_softmining_has_nerfactos_model_and_schedule() -> None:
+    ours, theirs = all_methods["softmining"], all_methods["nerfacto"]
+    allowed = {"_target", "implementation"}
+    for name in set(vars(NerfactoModelConfig())) - allowed:
+        assert getattr(ours.pipeline.model, name) == getattr(theirs.pipeline.model, name), name
+    assert ours.optimizers == theirs.optimizers
+    assert ours.max_num_iterations == theirs.max_num_iterations
+    for name in set(vars(VanillaDataManagerConfig())) - {"_target", "pixel_sampler", "dataparser", "collate_fn"}:
+        assert getattr(ours.pipeline.datamanager, name) == getattr(theirs.pipeline.datamanager, name), name
+
+
+def test_softmining_lite_ends_by_itself_and_keeps_its_learning_rate_after_its_schedule() -> None:
+    config = softmining_lite.config
+    assert config.viewer.quit_on_train_completion
+    scheduler = config.optimizers["fields"]["scheduler"]
+    assert scheduler.max_steps == config.max_num_iterations
+
+
+def test_finding_the_plugin_imports_nothing_that_nerfstudio_has_not_imported() -> None:
+    script = """
+import importlib.metadata as metadata, sys
+found = metadata.entry_points
+def without_us(**group):
+    entries = found(**group)
+    return type(entries)(e for e in entries if not e.value.startswith("softmining")) if group else entries
+metadata.entry_points = without_us
+import nerfstudio.configs.method_configs
+before = set(sys.modules)
+import softmining_nerfstudio.methods, softmining_nerfstudio.dataparsers.llff
+print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()[-2:]) == {"platformdirs", "softmining_nerfstudio"}
