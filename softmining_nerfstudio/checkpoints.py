@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ NUMBER_TYPES = (np.float32, np.float64, np.int32, np.int64, np.bool_)
 
 def allow_numpy_scalars() -> None:
     """Let `torch.load` rebuild numpy's scalars, in this process."""
-    rebuild = np.float64(0).__reduce__()[0]
+    rebuild: Any = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")  # as numpy 1 and numpy 2 pickle it
     torch.serialization.add_safe_globals(
         [*((rebuild, name) for name in names), np.dtype, *(type(np.dtype(number)) for number in NUMBER_TYPES)]

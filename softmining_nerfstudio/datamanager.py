@@ -9,7 +9,6 @@ import torch
 from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
-from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.utils import comms, writer
 
@@ -40,15 +39,15 @@ class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
     _random_state: dict[str, Any] | None = None
     """Of the checkpoint that was loaded, until training goes on."""
 
-    def create_train_dataset(self) -> InputDataset:
+    def create_train_dataset(self) -> SoftMiningDataset:
         """The training images and cameras."""
         return _exportable(super().create_train_dataset())
 
-    def create_eval_dataset(self) -> InputDataset:
+    def create_eval_dataset(self) -> SoftMiningDataset:
         """The held-out images and cameras."""
         return _exportable(super().create_eval_dataset())
 
-    def _get_pixel_sampler(self, dataset: InputDataset, num_rays_per_batch: int) -> SoftMiningPixelSampler:
+    def _get_pixel_sampler(self, dataset: SoftMiningDataset, num_rays_per_batch: int) -> SoftMiningPixelSampler:
         config = self.config.pixel_sampler
         if self.config.patch_size > 1:
             raise ValueError(f"soft mining draws single pixels; patch_size is {self.config.patch_size}, expected 1")
@@ -71,6 +70,7 @@ class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
             random_state.restore(self._random_state)
             self._random_state = None
         image_batch = next(self.iter_train_image_dataloader)
+        assert image_batch is not None
         if not self.training:
             batch = self.train_pixel_sampler.sample(image_batch)
             return self.train_ray_generator(batch["indices"]), batch
@@ -96,7 +96,9 @@ class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
         if self.train_pixel_sampler is not None and state["sampler"] is not None:
             self.train_pixel_sampler.load_state(state["sampler"])
 
-    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> list[TrainingCallback]:
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
         """Log the mining numbers, and say what to type next once training has finished."""
 
         def log_statistics(step: int) -> None:
@@ -106,18 +108,19 @@ class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
 
         def say_what_next(step: int) -> None:
             del step
-            assert attributes.trainer is not None
+            trainer = training_callback_attributes.trainer
+            assert trainer is not None
             if comms.is_main_process():
-                next_steps.say(attributes.trainer.config)
+                next_steps.say(trainer.config)
 
         return [
-            *super().get_training_callbacks(attributes),
+            *super().get_training_callbacks(training_callback_attributes),
             TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], log_statistics),
             TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], say_what_next),
         ]
 
 
-def _exportable(dataset: InputDataset) -> InputDataset:
+def _exportable(dataset: SoftMiningDataset) -> SoftMiningDataset:
     """`ns-export cameras` asserts that the cameras have metadata, which several of nerfstudio's parsers leave out."""
     if dataset.cameras.metadata is None:
         dataset.cameras.metadata = {}

@@ -33,7 +33,7 @@ class SoftMiningLoss(nn.Module):
             raise TypeError(f"rgb_loss is {loss}; expected a loss of torch's whose reduction is 'mean'")
         self.loss = loss
         self.elementwise = copy.copy(loss)
-        self.elementwise.reduction = "none"
+        self.elementwise.reduction = "none"  # type: ignore[assignment]
         self._feedback: Feedback | None = None
 
     @contextmanager
@@ -58,6 +58,8 @@ class SoftMiningMixin:
     Raises:
         TypeError: if the model has no such loss.
     """
+
+    training: bool
 
     def populate_modules(self) -> None:
         with lazy_lpips():

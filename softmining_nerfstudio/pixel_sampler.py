@@ -139,6 +139,8 @@ class SoftMiningPixelSampler(PixelSampler):
             return
         drawn, self._drawn = self._drawn, None
         feedback, n = drawn.feedback, len(drawn.walkers)
+        assert feedback.error is not None
+        assert feedback.loss is not None
         error, loss, score = feedback.error.cpu(), feedback.loss.cpu(), feedback.score()
         broken = int((~error.isfinite()).sum())
         if broken == len(error):
@@ -161,9 +163,9 @@ class SoftMiningPixelSampler(PixelSampler):
 
     def statistics(self) -> dict[str, float | Float[Tensor, ""]]:
         """What a person wants to know of the batch in flight; empty where nothing was mined."""
-        if self._drawn is None or self._drawn.feedback.error is None:
+        feedback = None if self._drawn is None else self._drawn.feedback
+        if feedback is None or feedback.error is None or feedback.weights is None:
             return {}
-        feedback = self._drawn.feedback
         return {
             "Mean Error": feedback.error.nanmean(),
             "Effective Samples": effective_sample_size(feedback.weights),

@@ -11,10 +11,10 @@ import torch
 
 def capture() -> dict[str, Any]:
     """State of python's, numpy's and torch's generators, the latter on the CPU and on every CUDA device."""
-    name, keys, *numbers = np.random.get_state()  # noqa: NPY002
+    name, keys, *numbers = np.random.get_state(legacy=True)  # noqa: NPY002
     return {
         "python": random.getstate(),
-        "numpy": (name, keys.tolist(), *numbers),
+        "numpy": (name, np.asarray(keys).tolist(), *numbers),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

@@ -120,7 +120,7 @@ def test_scaler_accumulation_and_multiplier_change_neither_correction_nor_score(
     plain = gradients(model, batches)
     scores = [mined.score() for mined, _, _ in batches]
     for mined, _, _ in batches:
-        mined.yx.grad, mined.backpropagated = None, 0.0
+        mined.yx.grad, mined.backpropagated = None, None
     changed = gradients(model, batches, scale, accumulated)
     for one, two in zip(plain, changed, strict=True):
         torch.testing.assert_close(two / scale, one, rtol=1e-3, atol=1e-7)

@@ -25,7 +25,7 @@ class Feedback:
     weights: Float[Tensor, " rays"] | None = None
     loss: Float[Tensor, " rays"] | None = None
     """The corrected loss of each ray, weight * l."""
-    backpropagated: Float[Tensor, " rays"] | float = 0.0
+    backpropagated: Float[Tensor, " rays"] | None = None
     """Sum over the loss terms of each ray's loss times the factor with which autograd reached it."""
 
     def correct(
@@ -55,7 +55,8 @@ class Feedback:
         return (self.weights * losses).mean()
 
     def _reached(self, factor: Float[Tensor, " rays"], per_ray: Float[Tensor, " rays"]) -> None:
-        self.backpropagated = self.backpropagated + factor.detach() * per_ray
+        term = factor.detach() * per_ray
+        self.backpropagated = term if self.backpropagated is None else self.backpropagated + term
 
     def score(self) -> Float[Tensor, "rays 2"] | None:
         """Gradient of each ray's log loss with respect to its pixel position, 1 / pixel; None if none was asked for.
@@ -64,7 +65,7 @@ class Feedback:
         and the gradient scaler. Divided by the sum of factor * l all of them cancel, and grad log l is left. A
         further loss that depends on the pixel position adds to it (nerfacto's distortion loss does, a little).
         """
-        if self.yx.grad is None or isinstance(self.backpropagated, float):
+        if self.yx.grad is None or self.backpropagated is None:
             return None
         tiny = torch.finfo(self.yx.grad.dtype).tiny  # a perfect ray has 0 / 0: no direction
         return self.yx.grad / (self.backpropagated[:, None] + tiny)

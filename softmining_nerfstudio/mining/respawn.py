@@ -159,7 +159,8 @@ class Respawn:
             if not len(left):
                 break
         for ray in left.tolist():
-            pixel[ray] = _search(images, int(slot[ray]), *cell[ray].tolist(), generator)
+            cell_row, cell_column = cell[ray].tolist()
+            pixel[ray] = _search(images, int(slot[ray]), cell_row, cell_column, generator)
         return _somewhere_in(pixel, generator)
 
 
