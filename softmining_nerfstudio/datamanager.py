@@ -13,7 +13,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.utils import comms, writer
 
 from softmining_nerfstudio import next_steps, random_state
-from softmining_nerfstudio.dataset import SoftMiningDataset
+from softmining_nerfstudio.dataset import SoftMiningDataset, require_frames
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 
 
@@ -30,7 +30,7 @@ class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
     """Hands out mined rays while training, and uniform ones in eval mode (the exporters draw from it, too).
 
     Raises:
-        ValueError: if patches are asked for, or the pixel sampler is not one that mines.
+        ValueError: if patches are asked for, the pixel sampler is not one that mines, or there are no images.
     """
 
     config: SoftMiningDataManagerConfig
@@ -38,6 +38,13 @@ class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
 
     _random_state: dict[str, Any] | None = None
     """Of the checkpoint that was loaded, until training goes on."""
+
+    def __init__(self, config: SoftMiningDataManagerConfig, *arguments: Any, **options: Any) -> None:
+        try:
+            super().__init__(config, *arguments, **options)
+        except Exception:
+            require_frames(config.dataparser.data)  # says what is wrong where nerfstudio's parsers do not
+            raise
 
     def create_train_dataset(self) -> SoftMiningDataset:
         """The training images and cameras."""

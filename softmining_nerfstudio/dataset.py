@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from nerfstudio.data.datasets.base_dataset import InputDataset
@@ -35,3 +37,21 @@ class SoftMiningDataset(InputDataset):
 
     def _cameras_of_one_size(self) -> bool:
         return all(len(side.unique()) == 1 for side in (self.cameras.width, self.cameras.height))
+
+
+def require_frames(data: Path) -> None:
+    """Look into the `transforms*.json` of a capture, from which several of nerfstudio's parsers index the first frame.
+
+    Args:
+        data: the folder of the capture, or its file.
+
+    Raises:
+        ValueError: if one of them is not JSON or lists no frames.
+    """
+    for path in [data] if data.suffix == ".json" and data.exists() else sorted(data.glob("transforms*.json")):
+        try:
+            frames = json.loads(path.read_text(encoding="utf-8")).get("frames")
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"cannot read {path}: {error}. Expected a JSON object with the key frames.") from error
+        if frames == []:
+            raise ValueError(f"{path} lists no frames; expected at least one image")

@@ -138,3 +138,22 @@ def test_a_bad_option_is_explained_on_the_command_line(
     with pytest.raises(SystemExit):
         tyro.cli(SoftMiningDataManagerConfig, args=arguments)
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("parser", [BlenderDataParserConfig, NerfstudioDataParserConfig])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"frames": []}', "lists no frames; expected at least one image"),
+        ('{"frames": [', "cannot read"),
+        ("[1, 2]", "cannot read"),
+    ],
+)
+def test_a_capture_without_frames_is_named(
+    capture: Path, parser: type[DataParserConfig], content: str, message: str
+) -> None:
+    path = capture / ("transforms_train.json" if parser is BlenderDataParserConfig else "transforms.json")
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load(parser(data=capture))
+    assert str(path) in str(caught.value)
