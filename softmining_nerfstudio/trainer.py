@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.utils import writer
 from nerfstudio.utils.decorators import check_main_thread
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.checkpoints import newest, require_whole
 
@@ -47,6 +49,16 @@ class SoftMiningTrainer(Trainer):
         else:
             require_whole(self.config.load_checkpoint)
         super().setup(*arguments, **options)
+
+    def eval_iteration(self, step: int) -> None:
+        """Evaluate where that is due, and show in the terminal what nerfstudio only logs: the PSNR of unseen views."""
+        super().eval_iteration(step)
+        for event in list(writer.EVENT_STORAGE):
+            if event["name"] == "Eval Images Metrics":
+                writer.put_scalar(writer.EventName.CURR_TEST_PSNR, event["event"]["psnr"], step)
+            elif event["name"] == "Eval Images Metrics Dict (all images)":
+                psnr, ssim = event["event"]["psnr"], event["event"]["ssim"]
+                CONSOLE.print(f"All held-out views after {step + 1} steps: PSNR {psnr:.2f} dB, SSIM {ssim:.3f}")
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:

@@ -51,7 +51,7 @@ def train_command(folder: Path, timestamp: str, *more: object) -> list[object]:
         *("ns-train", "softmining-lite", "--output-dir", folder, "--timestamp", timestamp),
         *("--vis", "tensorboard", "--steps-per-save", 10, "--pipeline.datamanager.train-num-rays-per-batch", 128),
         *("--pipeline.datamanager.camera-res-scale-factor", 0.16, "--steps-per-eval-image", 20),
-        *("--steps-per-eval-all-images", 1000, "--save-only-latest-checkpoint", False, *more),
+        *("--steps-per-eval-all-images", STEPS - 1, "--save-only-latest-checkpoint", False, *more),
     ]
 
 
@@ -68,8 +68,9 @@ def test_training_exits_by_itself_and_says_what_next(trained: tuple[Path, str]) 
     assert "Training on cpu, torch implementation" in printed
     for command in ("ns-viewer", "ns-eval", "ns-render", "ns-export"):
         assert re.search(rf"{command}.*{folder / 'config.yml'}", printed)
-    for number in ("Mean Error", "Effective Samples", "Redrawn", "Alpha"):
+    for number in ("Mean Error", "Effective Samples", "Redrawn", "Alpha", "Test PSNR"):
         assert number in printed
+    assert re.search(rf"All held-out views after {STEPS} steps: PSNR \d+\.\d\d dB, SSIM 0\.\d+", printed)
 
 
 def test_tensorboard_has_the_mining_numbers(trained: tuple[Path, str]) -> None:
