@@ -71,7 +71,7 @@ def train(rank: int, scene: Path, folder: Path) -> None:
     sampler = pipeline.datamanager.train_pixel_sampler
     if rank == 1:  # every walker of this batch is redrawn, on this rank alone
         sampler.settle()
-        sampler.walkers = Walkers.dead(*sampler.walkers.error.shape)
+        sampler.strategy.walkers = Walkers.dead(*sampler.strategy.walkers.error.shape)
     record["pixels"].append(step(pipeline, optimizer, 3))
     record["pixels"].append(step(pipeline, optimizer, 4, loss_factor=float(rank == 0)))  # no gradient on rank 1
     record["parameters"] = [parameter.detach().clone() for parameter in pipeline.model.parameters()]
@@ -167,5 +167,5 @@ def test_a_checkpoint_of_one_process_serves_several(blender_scene: Path, tmp_pat
         distributed.destroy_process_group()
     for one, two in zip(saved.model.parameters(), pipeline.model.parameters(), strict=True):
         assert torch.equal(one, two)
-    expected, walkers = saved.datamanager.train_pixel_sampler, pipeline.datamanager.train_pixel_sampler.walkers
-    torch.testing.assert_close(walkers.yx, expected.walkers.yx, equal_nan=True)
+    expected, walkers = saved.datamanager.train_pixel_sampler, pipeline.datamanager.train_pixel_sampler.strategy.walkers
+    torch.testing.assert_close(walkers.yx, expected.strategy.walkers.yx, equal_nan=True)

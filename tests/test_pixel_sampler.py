@@ -8,7 +8,7 @@ import torch
 
 from softmining_nerfstudio.mining.importance import ImportanceConfig
 from softmining_nerfstudio.mining.walkers import LangevinConfig
-from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.pixel_sampler import SAMPLING_TYPES, SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 
 IMAGES, HEIGHT, WIDTH = 6, 20, 30
 
@@ -40,7 +40,7 @@ def train(miner: SoftMiningPixelSampler, batch: dict, steps: int, error_at: Call
     return batches
 
 
-@pytest.mark.parametrize("sampling_type", ["uniform", "lmc"])
+@pytest.mark.parametrize("sampling_type", [name for name in SAMPLING_TYPES if name != "foreground"])
 def test_colours_are_those_of_the_named_pixels(sampling_type: str) -> None:
     batch = image_batch()
     for mined in train(sampler(sampling_type=sampling_type), batch, 5):
@@ -71,7 +71,7 @@ def test_walkers_gather_where_the_error_is() -> None:
 
 
 def test_the_uniform_share_covers_all_images() -> None:
-    miner = sampler(rays=400, langevin=LangevinConfig(uniform_fraction=1.0, respawn_fraction=0.0))
+    miner = sampler(rays=400, uniform_fraction=1.0)
     counts = torch.bincount(miner.mine(image_batch(), 0)[0]["indices"][:, 0], minlength=IMAGES)
     assert counts.min() > 400 / IMAGES / 2
 
@@ -95,10 +95,12 @@ def test_images_that_went_out_keep_their_walkers() -> None:
     second = {key: value[3:] for key, value in batch.items()}
     train(miner, first, 5)
     miner.settle()
-    before = miner.walkers.yx[first["image_idx"]]
+    before = miner.strategy.walkers.yx[first["image_idx"]]
     train(miner, second, 5)
     miner.settle()
-    torch.testing.assert_close(miner.walkers.yx[first["image_idx"]][:, : before.shape[1]], before, equal_nan=True)
+    torch.testing.assert_close(
+        miner.strategy.walkers.yx[first["image_idx"]][:, : before.shape[1]], before, equal_nan=True
+    )
 
 
 def test_images_of_mixed_sizes_are_mined() -> None:
@@ -150,8 +152,8 @@ def test_the_config_is_never_written_to() -> None:
         (lambda: sampler(images=0), "no images"),
         (lambda: SoftMiningPixelSamplerConfig().setup(num_rays_per_batch=4), "use SoftMiningDataManagerConfig"),
         (lambda: ImportanceConfig(alpha=1.5), "alpha is 1.5; expected 0"),
-        (lambda: LangevinConfig(uniform_fraction=-0.1), "uniform_fraction is -0.1"),
-        (lambda: LangevinConfig(uniform_fraction=0.6, respawn_fraction=0.6), "expected at most 1"),
+        (lambda: sampler(uniform_fraction=-0.1), "uniform_fraction is -0.1; expected a fraction"),
+        (lambda: LangevinConfig(respawn_fraction=1.1), "respawn_fraction is 1.1; expected a fraction"),
     ],
 )
 def test_bad_settings_are_named(make: Callable, message: str) -> None:
@@ -171,7 +173,7 @@ def test_rays_without_a_finite_colour_are_said_and_restart_their_walkers(capsys:
     train(miner, image_batch(), 1, lambda indices: torch.where(indices[:, 0] == 0, torch.nan, 0.1))
     miner.settle()
     assert "had no finite colour" in capsys.readouterr().out
-    assert miner.walkers.yx[0].isnan().all()
+    assert miner.strategy.walkers.yx[0].isnan().all()
 
 
 def test_a_batch_without_any_finite_colour_stops_the_training() -> None:
@@ -195,9 +197,9 @@ def test_a_restored_sampler_goes_on_with_the_same_batches() -> None:
 @pytest.mark.parametrize(
     ("saved", "line"),
     [
-        (lambda: sampler(rays=12), "Continuing 2 walkers per image"),
-        (lambda: sampler(sampling_type="uniform"), "its sampling was uniform"),
-        (lambda: sampler(images=4), "for 4 images, not 6"),
+        (lambda: sampler(rays=12), "batches were of 12 rays: going on with batches of 60"),
+        (lambda: sampler(sampling_type="uniform"), "sampling was uniform: starting lmc anew"),
+        (lambda: sampler(images=4), "is for 4 images, not 6"),
     ],
 )
 def test_a_checkpoint_that_fits_in_part_is_used_with_one_line(
@@ -250,7 +252,7 @@ def mixed_batch(generator: torch.Generator) -> dict:
     }
 
 
-@pytest.mark.parametrize("sampling_type", ["uniform", "lmc"])
+@pytest.mark.parametrize("sampling_type", [name for name in SAMPLING_TYPES if name != "foreground"])
 def test_masks_depth_and_semantics_of_mixed_sizes_follow_the_pixels(sampling_type: str) -> None:
     batch = mixed_batch(torch.Generator().manual_seed(0))
     copies = {key: [value.clone() for value in batch[key]] for key in ("image", "mask", "depth_image", "semantics")}
@@ -324,10 +326,10 @@ def test_an_image_that_comes_back_has_its_densities_and_walkers() -> None:
     train(miner, first, 5)
     miner.settle()
     ids = first["image_idx"]
-    before = miner.walkers.yx[ids], miner.respawn.edges.cells[ids], miner.respawn.share[ids]
+    before = miner.strategy.walkers.yx[ids], miner.respawn.edges.cells[ids], miner.respawn.share[ids]
     train(miner, second, 5)
     miner.settle()
-    after = miner.walkers.yx[ids], miner.respawn.edges.cells[ids], miner.respawn.share[ids]
+    after = miner.strategy.walkers.yx[ids], miner.respawn.edges.cells[ids], miner.respawn.share[ids]
     for one, two in zip(before, after, strict=True):
         torch.testing.assert_close(one, two, equal_nan=True)
     assert all(mined["mask"].all() for mined in train(miner, first, 3))

@@ -16,6 +16,13 @@ Read on in the order of one training step:
     walkers.py     the population, and its step: move, kill
     importance.py  error -> weights, and the alpha schedule
     feedback.py    what one batch of rays reports back: error and score
+    strategy.py    what any way of choosing rays does: draw, learn
+    langevin.py    the paper's: draw walkers, let them learn
+
+and, to compare it with,
+
+    controls.py    strategies that do not learn: uniform, foreground, edges
+    error_map.py   a coarse map of errors, as instant-ngp has it
 
 Notation: `yx` are continuous pixel coordinates, row first, pixel (r, c) covering [r, r+1) x [c, c+1); `slot` numbers an
 image among those loaded, `ids` are its index in the data set. Source: Kheradmand et al., "Accelerating Neural Field

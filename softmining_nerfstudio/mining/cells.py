@@ -54,6 +54,15 @@ def draw_index(density: Float[Tensor, "n choices"], generator: torch.Generator) 
     return torch.searchsorted(cumulative, uniform * cumulative[:, -1:])[:, 0].clamp(max=density.shape[1] - 1)
 
 
+def draw_with_replacement(
+    density: Float[Tensor, " choices"], count: int, generator: torch.Generator
+) -> Int[Tensor, " count"]:
+    """`count` indices from one unnormalised density."""
+    if not count:  # which torch.multinomial refuses
+        return torch.zeros(0, dtype=torch.long)
+    return torch.multinomial(density, count, replacement=True, generator=generator)
+
+
 def cell_bounds(
     cell: Int[Tensor, " *cells"], size: Int[Tensor, " *#cells"]
 ) -> tuple[Int[Tensor, " *cells"], Int[Tensor, " *cells"]]:

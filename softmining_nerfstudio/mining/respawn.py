@@ -1,4 +1,4 @@
-"""Where walkers appear: anywhere in an image, or on its edges. Masked-out pixels are never chosen.
+"""Where rays appear: anywhere in an image, on its edges, or in a given cell. Masked-out pixels are never chosen.
 
 A cell is drawn first, then a few candidates among its pixels, then one of them. Cells of which a mask leaves so few
 pixels that candidates would seldom hit one have those listed instead.
@@ -21,6 +21,7 @@ from softmining_nerfstudio.mining.cells import (
     bands,
     cell_bounds,
     cell_of,
+    draw_with_replacement,
     edge_cells,
     pixels_in_cell,
 )
@@ -100,12 +101,23 @@ class Respawn:
             self.listed = Listed(cell, torch.cat([listed.pixel for listed in more])[order])
         return new
 
+    def drawable(self, images: Images) -> Int[Tensor, " drawable"]:
+        """Slots of the images that have a pixel to draw."""
+        return (self.share[images.ids] > 0).nonzero()[:, 0]
+
+    def anywhere(
+        self, images: Images, count: int, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " count"], Float[Tensor, "count 2"]]:
+        """Slots and positions, uniform over what may be drawn of each loaded image, and these weighted by its share."""
+        slot = draw_with_replacement(self.share[images.ids], count, generator)
+        return slot, self.uniform(images, slot, generator)
+
     def uniform(self, images: Images, slot: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
         """Positions drawn uniformly from what may be drawn of images `slot`; of panoramas, uniformly on the sphere."""
         if images.all_allowed and not images.equirectangular:
             return torch.rand((len(slot), 2), generator=generator) * images.sizes[slot]
         cell = self.allowed.draw(images.ids[slot], generator)
-        return self._within(images, slot, cell, generator)
+        return self.within(images, slot, cell, generator)
 
     def on_edges(self, images: Images, slot: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
         """Positions drawn from the edge density: its cell first, then one of a few pixels in it.
@@ -124,7 +136,7 @@ class Respawn:
         pixel = pixels[torch.arange(len(slot)), chosen[:, 0]]
         yx = _somewhere_in(pixel, generator)
         if none.any():
-            yx[none] = self._within(images, slot[none], cell[none], generator)
+            yx[none] = self.within(images, slot[none], cell[none], generator)
         return yx
 
     def _candidates(
@@ -139,7 +151,7 @@ class Respawn:
             pixels[listed] = drawn
         return pixels
 
-    def _within(
+    def within(
         self, images: Images, slot: Int[Tensor, " n"], cell: Int[Tensor, "n 2"], generator: torch.Generator
     ) -> Float[Tensor, "n 2"]:
         """Positions drawn by area from the allowed pixels of given cells: by rejection, then, if need be, by search."""

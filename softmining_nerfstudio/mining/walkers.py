@@ -21,7 +21,7 @@ class LangevinConfig:
     """How walkers move and die. The released code's values at 800 px and 4096 rays: drift 3.9, noise 16.
 
     Raises:
-        ValueError: if a step size is negative or not finite, or a fraction or their sum is not within [0, 1].
+        ValueError: if a step size is negative or not finite, or the fraction is not within [0, 1].
     """
 
     drift: float = 4.0
@@ -30,28 +30,16 @@ class LangevinConfig:
     twice that of Q."""
     noise: float = 4.0
     """Standard deviation of the random move per step, pixels (b in eq. 10). Larger explores more."""
-    uniform_fraction: float = 0.1
-    """Fraction of every batch drawn uniformly from all loaded images instead of from the walkers."""
-    respawn_fraction: float = 0.1
-    """Fraction of every batch, its walkers of lowest corrected loss, that die each step and reappear on edges."""
-
-    @property
-    def respawn_share(self) -> float:
-        """`respawn_fraction` as a share of the walkers in a batch."""
-        return self.respawn_fraction / (1 - self.uniform_fraction) if self.uniform_fraction < 1 else 0.0
+    respawn_fraction: float = 1 / 9
+    """Fraction of a batch's walkers, those of lowest corrected loss, that die each step and reappear on edges. Where a
+    tenth of the batch is uniform rays, 1/9 of the walkers is a tenth of the batch, too, as in the released code."""
 
     def __post_init__(self) -> None:
         for name in ("drift", "noise"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}; expected a finite number of pixels, at least 0")
-        for name in ("uniform_fraction", "respawn_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a fraction between 0 and 1")
-        if self.uniform_fraction + self.respawn_fraction > 1:
-            raise ValueError(
-                f"uniform_fraction + respawn_fraction is {self.uniform_fraction + self.respawn_fraction}; "
-                "expected at most 1, as both are shares of the same batch"
-            )
+        if not 0 <= self.respawn_fraction <= 1:
+            raise ValueError(f"respawn_fraction is {self.respawn_fraction}; expected a fraction between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -118,7 +106,7 @@ class Walkers:
 
         Args:
             error: what each saw at its pixel.
-            loss: the corrected loss there; the lowest `respawn_share` of them die.
+            loss: the corrected loss there; the lowest `respawn_fraction` of them die.
             score: gradient of the log loss, 1 / pixel; None where there is no drift.
             size: height and width of each walker's image, pixels.
 
@@ -130,7 +118,7 @@ class Walkers:
         if score is not None:
             yx = yx + config.drift * score
         inside = ((yx >= 0) & (yx < size)).all(-1)  # False for NaN, too
-        alive = inside & error.isfinite() & loss.isfinite() & ~lowest(loss, config.respawn_share)
+        alive = inside & error.isfinite() & loss.isfinite() & ~lowest(loss, config.respawn_fraction)
         moved = self.place(index, torch.where(alive[:, None], yx, torch.nan))
         seen = self.error.flatten().index_copy(0, index, error.to(self.error.dtype)).view_as(self.error)
         return replace(moved, error=seen), ~alive

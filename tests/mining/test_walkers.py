@@ -201,7 +201,7 @@ def test_the_noise_is_normal_with_its_deviation_in_pixels(generator, score):
 )
 def test_exactly_the_walkers_of_lowest_loss_die(generator, n, fraction):
     walkers, seen = population(generator, images=1, per_image=n), situation(generator, n)
-    config = replace(STILL, uniform_fraction=0.0, respawn_fraction=fraction)
+    config = replace(STILL, respawn_fraction=fraction)
     _, died = walkers.step(torch.arange(n), **seen, config=config, generator=generator)
     assert died.sum() == round(n * fraction)
     assert torch.equal(died, seen["loss"] <= round(n * fraction))
@@ -277,13 +277,9 @@ def test_a_chain_with_other_drift_or_noise_does_not(generator, wrong):
         ({"drift": -1.0}, r"drift is -1\.0; expected a finite number of pixels, at least 0"),
         ({"drift": math.nan}, "drift is nan; expected"),
         ({"noise": math.inf}, "noise is inf; expected"),
-        ({"uniform_fraction": 1.5}, r"uniform_fraction is 1\.5; expected a fraction between 0 and 1"),
+        ({"respawn_fraction": 1.5}, r"respawn_fraction is 1\.5; expected a fraction between 0 and 1"),
         ({"respawn_fraction": -0.1}, r"respawn_fraction is -0\.1; expected a fraction between 0 and 1"),
         ({"respawn_fraction": math.nan}, "respawn_fraction is nan; expected"),
-        (
-            {"uniform_fraction": 0.75, "respawn_fraction": 0.5},
-            r"uniform_fraction \+ respawn_fraction is 1\.25; expected at most 1",
-        ),
     ],
 )
 def test_an_impossible_setting_is_named_with_what_is_allowed(fields, message):
@@ -291,6 +287,6 @@ def test_an_impossible_setting_is_named_with_what_is_allowed(fields, message):
         LangevinConfig(**fields)
 
 
-@pytest.mark.parametrize("fields", [{"drift": 0.0, "noise": 0.0}, {"uniform_fraction": 1.0, "respawn_fraction": 0.0}])
+@pytest.mark.parametrize("fields", [{"drift": 0.0, "noise": 0.0}, {"respawn_fraction": 0.0}, {"respawn_fraction": 1.0}])
 def test_the_limits_themselves_are_allowed(fields):
     LangevinConfig(**fields)

@@ -1,0 +1,68 @@
+"""The paper's strategy: walkers that follow the error by Langevin Monte-Carlo, of which each batch uses some by lot."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from softmining_nerfstudio.mining.images import Images
+from softmining_nerfstudio.mining.respawn import Respawn
+from softmining_nerfstudio.mining.strategy import Drawn, Seen, Strategy
+from softmining_nerfstudio.mining.walkers import LangevinConfig, Walkers
+
+
+class Langevin(Strategy):
+    """Soft mining as in the paper (eq. 10): draw walkers, see their errors, move and kill them."""
+
+    def __init__(self, respawn: Respawn, generator: torch.Generator, config: LangevinConfig) -> None:
+        super().__init__(respawn, generator)
+        self.config = config
+        self.walkers = Walkers.dead(len(respawn.share), per_image=0)
+        self.redrawn = 0.0
+        self._drawn: Int[Tensor, " n"] = torch.zeros(0, dtype=torch.long)
+
+    @property
+    def needs_score(self) -> bool:
+        """Only the drift follows the score."""
+        return self.config.drift > 0
+
+    def draw(self, images: Images, count: int) -> Drawn:
+        """`count` walkers by lot; the dead, and those that strayed onto a masked-out pixel, reappear."""
+        drawable = self.respawn.drawable(images)
+        per_image = math.ceil(count / len(drawable))
+        if per_image > self.walkers.per_image:
+            self.walkers = self.walkers.grown(per_image)
+        slot, self._drawn = self.walkers.choose(drawable, images.ids, count, self.generator)
+        yx, error = self.walkers.yx.flatten(0, 1)[self._drawn], self.walkers.error.flatten()[self._drawn]
+        dead = ~yx.isfinite().all(-1)
+        row, column = torch.where(dead[:, None], 0, yx).long().minimum(images.sizes[slot] - 1).unbind(-1)
+        strayed = ~dead & ~images.allowed(slot, row, column)
+        anywhere, on_edge = strayed | (dead & error.isnan()), dead & ~error.isnan()
+        yx[anywhere] = self.respawn.uniform(images, slot[anywhere], self.generator)
+        yx[on_edge] = self.respawn.on_edges(images, slot[on_edge], self.generator)
+        self.walkers = self.walkers.place(self._drawn, yx)
+        return slot, yx
+
+    def learn(self, seen: Seen) -> None:
+        """Move and kill the walkers of the batch."""
+        n = len(self._drawn)
+        score = None if seen.score is None else seen.score[:n]
+        self.walkers, died = self.walkers.step(
+            self._drawn, seen.error[:n], seen.loss[:n], score, seen.size[:n], self.config, self.generator
+        )
+        self.redrawn = float(died.float().mean()) if n else 0.0
+
+    def statistics(self) -> dict[str, float]:
+        """The share of the batch's walkers that died in the last step."""
+        return {"Redrawn": self.redrawn}
+
+    def state(self) -> dict[str, Tensor]:
+        """The walkers."""
+        return {"yx": self.walkers.yx, "error": self.walkers.error}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on with these walkers; if a batch needs more, new ones join them."""
+        self.walkers = Walkers(state["yx"].cpu(), state["error"].cpu())

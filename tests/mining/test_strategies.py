@@ -1,0 +1,198 @@
+"""What every way of choosing rays must do, and what tells the controls apart."""
+
+import pytest
+import torch
+
+from softmining_nerfstudio.mining.cells import GRID
+from softmining_nerfstudio.mining.controls import Foreground, StaticEdges, Uniform, UniformPerImage, WeightedUniform
+from softmining_nerfstudio.mining.error_map import FIRST_PERIOD, PERIOD_GROWTH, UNIFORM_IMAGES, UNIFORM_PIXELS, ErrorMap
+from softmining_nerfstudio.mining.images import Images, Packed
+from softmining_nerfstudio.mining.langevin import Langevin
+from softmining_nerfstudio.mining.respawn import Respawn
+from softmining_nerfstudio.mining.strategy import Seen
+from softmining_nerfstudio.mining.walkers import LangevinConfig
+
+N, HEIGHT, WIDTH = 5, 64, 96
+
+
+def langevin(respawn, generator):
+    return Langevin(respawn, generator, LangevinConfig(drift=0.0))
+
+
+ALL = [langevin, Uniform, WeightedUniform, UniformPerImage, StaticEdges, Foreground, ErrorMap]
+
+
+def rgba(generator):
+    """Noise, opaque in its left third only."""
+    pixels = torch.rand((N, HEIGHT, WIDTH, 4), generator=generator)
+    pixels[..., 3] = (torch.arange(WIDTH) < WIDTH // 3).float()
+    return pixels
+
+
+def setting(make, generator, **options):
+    """A strategy and the images it draws from; their ids are not their slots."""
+    images = Images(torch.arange(N).flip(0), options.pop("pixels", rgba(generator)), **options)
+    respawn = Respawn(N)
+    respawn.see(images)
+    return make(respawn, generator), images
+
+
+def seen(images, slot, yx, loss, error=None):
+    return Seen(images.ids[slot], yx, images.sizes[slot], loss if error is None else error, loss, None)
+
+
+def run(strategy, images, steps, count=500, loss_at=lambda image, yx: torch.ones(len(yx))):
+    """Draws of several steps, each learnt from."""
+    drawn = []
+    for _ in range(steps):
+        slot, yx = strategy.draw(images, count)
+        strategy.learn(seen(images, slot, yx, loss_at(images.ids[slot], yx)))
+        drawn.append((slot, yx))
+    return torch.cat([slot for slot, _ in drawn]), torch.cat([yx for _, yx in drawn])
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize("count", [0, 1, 7, 500])
+def test_as_many_pixels_as_asked_for_are_drawn_within_their_images(make, count, generator):
+    strategy, images = setting(make, generator)
+    slot, yx = run(strategy, images, 3, count)
+    assert len(slot) == len(yx) == 3 * count
+    assert ((yx >= 0) & (yx < torch.tensor([HEIGHT, WIDTH]))).all()
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize("packed", [False, True])
+def test_masked_pixels_and_empty_images_are_never_drawn(make, packed, generator):
+    masks, pixels = torch.rand((N, HEIGHT, WIDTH, 1), generator=generator) < 0.3, rgba(generator)
+    masks[2] = False
+    drawn_from = (Packed.move([*pixels]), Packed.move([*masks])) if packed else (pixels, masks)
+    strategy, images = setting(make, generator, pixels=drawn_from[0], masks=drawn_from[1])
+    slot, yx = run(strategy, images, FIRST_PERIOD + 3 if make is ErrorMap else 5)
+    row, column = yx.long().unbind(-1)
+    assert masks[slot, row, column].all()
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_strategy_goes_on_from_its_state(make, generator):
+    one, images = setting(make, generator)
+    run(one, images, 4)
+    other = make(one.respawn, torch.Generator())
+    other.load_state(one.state())
+    other.generator.set_state(one.generator.get_state())
+    for expected, found in zip(run(one, images, 3), run(other, images, 3), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_what_is_corrected_and_what_learns():
+    """The table of the controls: whether the loss has the mined weights, and whether errors are asked for."""
+    assert {make.__name__: (make.corrected, make.learns) for make in (Langevin, *ALL[1:])} == {
+        "Langevin": (True, True),
+        "Uniform": (False, False),
+        "WeightedUniform": (True, False),
+        "UniformPerImage": (False, False),
+        "StaticEdges": (True, False),
+        "Foreground": (False, False),
+        "ErrorMap": (False, True),
+    }
+
+
+def test_only_drift_needs_the_score(generator):
+    assert not any(setting(make, generator)[0].needs_score for make in ALL)
+    assert Langevin(Respawn(1), generator, LangevinConfig(drift=1.0)).needs_score
+
+
+@pytest.mark.parametrize("make", [UniformPerImage, StaticEdges])
+@pytest.mark.parametrize(("count", "counts"), [(500, {100}), (502, {100, 101}), (3, {0, 1})])
+def test_every_image_gets_its_share_whatever_its_mask(make, count, counts, generator):
+    masks = torch.ones(N, HEIGHT, WIDTH, 1)
+    masks[1, 3:] = 0
+    strategy, images = setting(make, generator, masks=masks)
+    slot, _ = strategy.draw(images, count)
+    assert {*slot.bincount(minlength=N).tolist()} == counts
+
+
+@pytest.mark.parametrize("make", [Uniform, WeightedUniform, UniformPerImage, Foreground])
+def test_pixels_are_uniform_over_what_is_drawn_from(make, generator):
+    strategy, images = setting(make, generator)
+    _, yx = run(strategy, images, 20, 1000)
+    width = WIDTH // 3 if make is Foreground else WIDTH
+    assert yx[:, 1].max() < width
+    blocks = (yx / torch.tensor([HEIGHT / 4, width / 4])).long() @ torch.tensor([4, 1])
+    torch.testing.assert_close(blocks.bincount(minlength=16) / len(yx), torch.full((16,), 1 / 16), atol=0.01, rtol=0)
+
+
+def test_foreground_weighs_images_by_how_much_of_it_they_show(generator):
+    pixels = rgba(generator)
+    pixels[1:, ..., 3] = 0
+    pixels[1, :, : WIDTH // 6, 3] = 0.01  # hardly opaque is not transparent
+    strategy, images = setting(Foreground, generator, pixels=pixels)
+    slot, _ = run(strategy, images, 10, 900)
+    torch.testing.assert_close(
+        slot.bincount(minlength=N) / 9000, torch.tensor([2 / 3, 1 / 3, 0, 0, 0]), atol=0.02, rtol=0
+    )
+
+
+def test_foreground_without_an_alpha_channel_says_how_to_have_one(generator):
+    strategy, images = setting(Foreground, generator, pixels=torch.zeros(N, HEIGHT, WIDTH, 3))
+    with pytest.raises(ValueError, match=r"needs RGBA images; these have 3 channels .*--alpha-color None"):
+        strategy.draw(images, 5)
+
+
+def test_static_edges_are_found(generator):
+    pixels = torch.zeros(N, HEIGHT, WIDTH, 3)
+    pixels[:, :, WIDTH // 2 :] = 1
+    strategy, images = setting(StaticEdges, generator, pixels=pixels)
+    _, yx = run(strategy, images, 10)
+    assert ((yx[:, 1] - WIDTH / 2).abs() <= 3).float().mean() > 0.9
+
+
+def test_the_error_map_is_uniform_until_its_first_period_ends(generator):
+    strategy, images = setting(ErrorMap, generator)
+    _, yx = run(strategy, images, FIRST_PERIOD, 100, lambda _, yx: (yx[:, 1] < 32).float())
+    torch.testing.assert_close((yx[:, 1] < 32).float().mean(), torch.tensor(1 / 3), atol=0.02, rtol=0)
+    assert strategy.period == int(FIRST_PERIOD * PERIOD_GROWTH)
+
+
+def test_the_error_map_draws_by_the_losses_of_the_period_before(generator):
+    """All loss in image 3, left third: it gets its image's chance and, of that, half by the map and half by area."""
+    strategy, images = setting(ErrorMap, generator)
+    run(strategy, images, FIRST_PERIOD, 400, lambda image, yx: ((image == 3) & (yx[:, 1] < 32)).float())
+    slot, yx = run(strategy, images, 20, 1000)
+    image = images.ids[slot]
+    expected = 1 - UNIFORM_IMAGES + UNIFORM_IMAGES / N
+    assert (image == 3).float().mean() == pytest.approx(expected, abs=0.02)
+    left = (yx[image == 3, 1] < 32).float().mean()
+    assert left == pytest.approx(1 - UNIFORM_PIXELS + UNIFORM_PIXELS / 3, abs=0.02)
+
+
+def test_the_error_map_estimates_the_loss_whatever_it_drew(generator):
+    """With the same loss everywhere, the second map is flat although the first drew most rays in one place."""
+    strategy, images = setting(ErrorMap, generator)
+    run(strategy, images, FIRST_PERIOD, 400, lambda image, yx: 1e-3 + ((image == 3) & (yx[:, 1] < 32)).float())
+    assert strategy.per_image[3] > 4
+    run(strategy, images, int(FIRST_PERIOD * PERIOD_GROWTH), 2000)
+    torch.testing.assert_close(strategy.per_image, torch.ones(N), atol=0.1, rtol=0)
+    cells = strategy.density.cells[3].float().view(8, GRID // 8, 8, GRID // 8).sum((1, 3))
+    torch.testing.assert_close(cells / cells.mean(), torch.ones(8, 8), atol=0.25, rtol=0)
+
+
+def test_a_loss_that_is_not_finite_does_not_reach_the_map(generator):
+    strategy, images = setting(ErrorMap, generator)
+    run(strategy, images, 2, 50, lambda _, yx: torch.where(yx[:, 0] < 10, torch.nan, 1.0))
+    assert strategy.sums.isfinite().all()
+    assert strategy.sums.sum() > 0
+
+
+def test_the_share_of_redrawn_walkers_is_told(generator):
+    strategy, images = setting(lambda r, g: Langevin(r, g, LangevinConfig(0.0, 0.0, respawn_fraction=0.25)), generator)
+    slot, yx = strategy.draw(images, 400)
+    strategy.learn(seen(images, slot, yx, torch.arange(400.0)))
+    assert strategy.statistics() == {"Redrawn": 0.25}
+
+
+def test_rays_beyond_the_walkers_own_are_passed_over(generator):
+    strategy, images = setting(langevin, generator)
+    slot, yx = strategy.draw(images, 30)
+    more = torch.cat([slot, slot[:5]]), torch.cat([yx, yx[:5]])
+    strategy.learn(seen(images, *more, torch.cat([torch.ones(30), torch.full((5,), torch.nan)])))
+    assert (strategy.walkers.error == 1).sum() == 30
