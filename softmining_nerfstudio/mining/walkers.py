@@ -9,6 +9,7 @@ seen an error yet.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -101,23 +102,30 @@ class Walkers:
         size: Int[Tensor, "n 2"],
         config: LangevinConfig,
         generator: torch.Generator,
+        allowed: Callable[[Float[Tensor, "n 2"]], Bool[Tensor, " n"]] | None = None,
     ) -> tuple[Walkers, Bool[Tensor, " n"]]:
         """Move walkers `index` by eq. 10, and kill those that left the image, became easy or are not finite.
+
+        Q is 0 on a masked-out pixel: a move onto one is not made, and the walker stays.
 
         Args:
             error: what each saw at its pixel.
             loss: the corrected loss there; the lowest `respawn_fraction` of them die.
             score: gradient of the log loss, 1 / pixel; None where there is no drift.
             size: height and width of each walker's image, pixels.
+            allowed: whether positions in the walkers' images may be drawn; None where all may.
 
         Returns:
             The population after the step, and which of the n died in it.
         """
-        yx = self.yx.flatten(0, 1)[index]
-        yx = yx + config.noise * torch.randn(yx.shape, generator=generator)
+        before = self.yx.flatten(0, 1)[index]
+        yx = before + config.noise * torch.randn(before.shape, generator=generator)
         if score is not None:
             yx = yx + config.drift * score
         inside = ((yx >= 0) & (yx < size)).all(-1)  # False for NaN, too
+        if allowed is not None:
+            barred = inside & ~allowed(torch.where(inside[:, None], yx, before))
+            yx = torch.where(barred[:, None], before, yx)
         alive = inside & error.isfinite() & loss.isfinite() & ~lowest(loss, config.respawn_fraction)
         moved = self.place(index, torch.where(alive[:, None], yx, torch.nan))
         seen = self.error.flatten().index_copy(0, index, error.to(self.error.dtype)).view_as(self.error)

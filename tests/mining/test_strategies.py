@@ -196,3 +196,27 @@ def test_rays_beyond_the_walkers_own_are_passed_over(generator):
     more = torch.cat([slot, slot[:5]]), torch.cat([yx, yx[:5]])
     strategy.learn(seen(images, *more, torch.cat([torch.ones(30), torch.full((5,), torch.nan)])))
     assert (strategy.walkers.error == 1).sum() == 30
+
+
+def test_walkers_stay_on_what_is_allowed_instead_of_reappearing(generator):
+    masks = torch.zeros(N, HEIGHT, WIDTH, 1)
+    masks[:, ::8, ::8] = 1
+    strategy, images = setting(
+        lambda r, g: Langevin(r, g, LangevinConfig(0.0, 2.0, respawn_fraction=0.0)), generator, masks=masks
+    )
+    run(strategy, images, 3)
+    before = strategy.walkers.yx
+    run(strategy, images, 1)
+    stayed = (strategy.walkers.yx == before).all(-1)
+    assert stayed.float().mean() > 0.8
+
+
+def test_walkers_that_resume_under_another_mask_leave_what_it_forbids(generator):
+    strategy, images = setting(langevin, generator)
+    run(strategy, images, 2)
+    masks = torch.zeros(N, HEIGHT, WIDTH, 1)
+    masks[:, :, : WIDTH // 4] = 1
+    resumed, masked = setting(langevin, generator, masks=masks)
+    resumed.load_state(strategy.state())
+    _, yx = resumed.draw(masked, 500)
+    assert (yx[:, 1] < WIDTH // 4).all()

@@ -207,6 +207,24 @@ def test_exactly_the_walkers_of_lowest_loss_die(generator, n, fraction):
     assert torch.equal(died, seen["loss"] <= round(n * fraction))
 
 
+def test_a_move_onto_a_forbidden_pixel_is_not_made(generator):
+    walkers, seen = population(generator, images=1, per_image=500), situation(generator, 500)
+    left = walkers.yx[..., 1] < 30
+    walkers = replace(walkers, yx=torch.where(left[..., None], walkers.yx, walkers.yx - torch.tensor([0.0, 30.0])))
+    config = LangevinConfig(drift=0.0, noise=8.0, respawn_fraction=0.0)
+
+    def step(allowed):
+        return walkers.step(
+            torch.arange(500), **seen, config=config, generator=generator.manual_seed(3), allowed=allowed
+        )
+
+    (free, died), (kept, died_too) = step(None), step(lambda yx: yx[:, 1] < 30)
+    barred = (free.yx[..., 1] >= 30) & ~died
+    assert barred.sum() > 50
+    assert torch.equal(died_too, died)
+    torch.testing.assert_close(kept.yx, torch.where(barred[..., None], walkers.yx, free.yx), equal_nan=True)
+
+
 def test_of_equal_losses_the_first_are_the_lowest():
     loss = torch.ones(300)
     loss[::3] = 0
