@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, get_args
 
 import torch
 from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.cameras.rays import RayBundle
-from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
+from nerfstudio.data.datamanagers.base_datamanager import TDataset, VanillaDataManager, VanillaDataManagerConfig
+from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.utils import comms, writer
+from nerfstudio.utils.misc import get_orig_class
 
 from softmining_nerfstudio import next_steps, random_state
 from softmining_nerfstudio.dataset import SoftMiningDataset, require_frames
@@ -26,8 +29,9 @@ class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
     """Which pixels the training rays go through, and what they count."""
 
 
-class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
-    """Hands out mined rays while training, and uniform ones in eval mode (the exporters draw from it, too).
+class SoftMiningDataManager(VanillaDataManager[TDataset]):
+    """Hands out mined rays while training, and uniform ones in eval mode (the exporters draw from it, too). For another
+    data set than images: `SoftMiningDataManager[DepthDataset]`.
 
     Raises:
         ValueError: if patches are asked for, the pixel sampler is not one that mines, or there are no images.
@@ -46,15 +50,21 @@ class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
             require_frames(config.dataparser.data)  # says what is wrong where nerfstudio's parsers do not
             raise
 
-    def create_train_dataset(self) -> SoftMiningDataset:
+    @cached_property
+    def dataset_type(self) -> type[TDataset]:
+        """The data set's class, with errors that name the file."""
+        dataset = next(iter(get_args(get_orig_class(self))), InputDataset)
+        return type(f"SoftMining{dataset.__name__}", (SoftMiningDataset, dataset), {})
+
+    def create_train_dataset(self) -> TDataset:
         """The training images and cameras."""
         return _exportable(super().create_train_dataset())
 
-    def create_eval_dataset(self) -> SoftMiningDataset:
+    def create_eval_dataset(self) -> TDataset:
         """The held-out images and cameras."""
         return _exportable(super().create_eval_dataset())
 
-    def _get_pixel_sampler(self, dataset: SoftMiningDataset, num_rays_per_batch: int) -> SoftMiningPixelSampler:
+    def _get_pixel_sampler(self, dataset: InputDataset, num_rays_per_batch: int) -> SoftMiningPixelSampler:
         config = self.config.pixel_sampler
         if self.config.patch_size > 1:
             raise ValueError(f"soft mining draws single pixels; patch_size is {self.config.patch_size}, expected 1")
@@ -127,7 +137,7 @@ class SoftMiningDataManager(VanillaDataManager[SoftMiningDataset]):
         ]
 
 
-def _exportable(dataset: SoftMiningDataset) -> SoftMiningDataset:
+def _exportable(dataset: TDataset) -> TDataset:
     """`ns-export cameras` asserts that the cameras have metadata, which several of nerfstudio's parsers leave out."""
     if dataset.cameras.metadata is None:
         dataset.cameras.metadata = {}

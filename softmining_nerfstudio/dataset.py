@@ -10,7 +10,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 
 
 class SoftMiningDataset(InputDataset):
-    """Images and masks; errors name the file. For more, `class _(SoftMiningDataset, DepthDataset)`."""
+    """Images and masks; errors name the file. Put before another data set, it does so for that one's files, too."""
 
     def get_data(self, image_idx: int, *arguments: Any, **options: Any) -> dict:
         """What the dataset holds of one image.

@@ -1,15 +1,21 @@
-"""The importance correction, installed as the `rgb_loss` of a nerfstudio model whose code stays untouched."""
+"""The importance correction, installed as the `rgb_loss` of any nerfstudio model, whose code stays untouched."""
 
 from __future__ import annotations
 
 import copy
+import copyreg
 import math
+from abc import ABCMeta
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from nerfstudio.models.nerfacto import NerfactoModel, NerfactoModelConfig
+import torch
+import yaml
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.models.nerfacto import NerfactoModel
+from nerfstudio.models.tensorf import TensoRFModel
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
@@ -57,13 +63,24 @@ class SoftMiningMixin:
 
     Raises:
         TypeError: if the model has no such loss.
+        RuntimeError: if it needs a GPU and there is none.
     """
 
     training: bool
+    config: ModelConfig
+    kwargs: dict[str, Any]
 
     def populate_modules(self) -> None:
+        device = torch.device(self.kwargs.get("device", "cpu"))
+        implementation = getattr(self.config, "implementation", "torch")
+        CONSOLE.print(f"Training on {device}, {implementation} implementation")
         with lazy_lpips():
             super().populate_modules()  # type: ignore[misc]
+        if hasattr(self, "occupancy_grid") and device.type != "cuda":
+            raise RuntimeError(
+                f"{type(self).__name__} needs a CUDA GPU: nerfacc marches its occupancy grid there only, and this is "
+                f"{device}. Use softmining or, for an object on a plain background, softmining-lite."
+            )
         if not isinstance(getattr(self, "rgb_loss", None), nn.Module):
             raise TypeError(
                 f"{type(self).__name__} has no rgb_loss module: its rays cannot be mined. Expected a model that "
@@ -91,34 +108,53 @@ class SoftMiningMixin:
         return {name: value for name, value in metrics.items() if name != "lpips" or not math.isnan(value)}, images
 
 
-@dataclass
-class SoftMiningNerfactoModelConfig(NerfactoModelConfig):
-    """Nerfacto, trained on mined rays."""
-
-    _target: type = field(default_factory=lambda: SoftMiningNerfactoModel)
-
-
-class SoftMiningNerfactoModel(SoftMiningMixin, NerfactoModel):
-    """Nerfacto with the corrected loss. Its proposal networks see detached positions, as in the paper's code: their
-    loss says nothing of the error at a pixel, and would reach the pixel's score through the sample positions."""
-
-    config: SoftMiningNerfactoModelConfig
+class SoftMiningNerfactoMixin(SoftMiningMixin):
+    """Put before nerfacto and what is derived from it. The proposal networks see detached positions, as in the paper's
+    code: their loss says nothing of the error at a pixel, and would reach the pixel's score through the positions."""
 
     def populate_modules(self) -> None:
-        CONSOLE.print(f"Training on {self.kwargs.get('device')}, {self.config.implementation} implementation")
         super().populate_modules()
         self.density_fns = [_at_detached_positions(density_fn) for density_fn in self.density_fns]
 
     def get_extra_state(self) -> dict[str, Any]:
         """Where the proposal networks are in their update schedule, which nerfstudio's checkpoints leave out."""
-        sampler = self.proposal_sampler
+        sampler = self.proposal_sampler  # type: ignore[attr-defined]
         return {"proposal_step": sampler._step, "proposal_steps_since_update": sampler._steps_since_update}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Resume the schedule of the proposal networks."""
-        self.proposal_sampler._step = state["proposal_step"]
-        self.proposal_sampler._steps_since_update = state["proposal_steps_since_update"]
+        sampler = self.proposal_sampler  # type: ignore[attr-defined]
+        sampler._step = state["proposal_step"]
+        sampler._steps_since_update = state["proposal_steps_since_update"]
+
+
+class SoftMiningTensoRFMixin(SoftMiningMixin):
+    """Put before TensoRF, which detaches its sample positions: of the score only the part that comes through the view
+    direction would be left, so `twins.soft_mining` sets its drift to 0."""
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        CONSOLE.print("TensoRF detaches its sample positions: its rays are mined without drift.")
 
 
 def _at_detached_positions(density_fn: Callable) -> Callable:
     return lambda positions, *args, **kwargs: density_fn(positions.detach(), *args, **kwargs)
+
+
+class Mined(ABCMeta):
+    """The kind of `mined` classes. Where one is written to a file (config.yml has the model's class), it is as the call
+    that makes it."""
+
+    mined_from: type[Model]
+
+
+@cache
+def mined(model: type[Model]) -> Mined:
+    """The class with the corrected loss, derived from a model's class."""
+    mixins = {NerfactoModel: SoftMiningNerfactoMixin, TensoRFModel: SoftMiningTensoRFMixin}
+    mixin = next((mixin for parent, mixin in mixins.items() if issubclass(model, parent)), SoftMiningMixin)
+    return Mined(f"SoftMining{model.__name__}", (mixin, model), {"mined_from": model, "__module__": __name__})
+
+
+copyreg.pickle(Mined, lambda made: (mined, (made.mined_from,)))
+yaml.add_representer(Mined, yaml.Dumper.represent_object)  # it would take them for classes of a module

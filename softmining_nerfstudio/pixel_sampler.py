@@ -108,6 +108,8 @@ class SoftMiningPixelSampler(PixelSampler):
         self.strategy = config.strategy(self.respawn, self.generator)
         self._of_others: dict[str, dict[str, Tensor]] = {}
         """States of other sampling types, from the checkpoint: kept for a later run that goes back to them."""
+        self._unreached = False
+        """Whether this model's loss has turned out not to depend on where exactly its rays go."""
         self._drawn: _Drawn | None = None
         self._loaded: LoadedImages | None = None
 
@@ -140,7 +142,7 @@ class SoftMiningPixelSampler(PixelSampler):
         if self._drawn is not None and self._drawn.feedback.error is None:
             raise RuntimeError(
                 "the model did not report the errors of its last batch: soft mining needs a model whose rgb_loss is "
-                "wrapped, such as SoftMiningNerfactoModel"
+                "wrapped (soft_mining(config) does it)"
             )
         self.settle()
         loaded = self._load(image_batch)
@@ -149,7 +151,7 @@ class SoftMiningPixelSampler(PixelSampler):
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
         batch = self._collate(loaded, slot, yx)
-        centres = (batch["indices"][:, 1:] + 0.5).requires_grad_(self.strategy.needs_score)
+        centres = (batch["indices"][:, 1:] + 0.5).requires_grad_(self.strategy.needs_score and not self._unreached)
         batch["feedback"] = self._feedback(step, centres)
         if batch["feedback"] is not None:
             self._drawn = _Drawn(images.ids[slot], yx, images.sizes[slot], batch["feedback"])
@@ -176,6 +178,9 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         if broken:
             CONSOLE.print(f"[yellow]{broken} of {len(error)} rays had no finite colour and were left out of the loss")
+        if drawn.feedback.yx.requires_grad and score is None:
+            self._unreached = True
+            CONSOLE.print("No gradient reaches the pixel positions through this model: mining goes on without drift.")
         self.strategy.learn(Seen(drawn.image, drawn.yx, drawn.size, error, loss, score))
 
     def statistics(self) -> dict[str, float | Float[Tensor, ""]]:

@@ -9,7 +9,6 @@ import torch
 from nerfstudio.data.datamanagers.parallel_datamanager import ParallelDataManagerConfig
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.data.datasets.base_dataset import InputDataset
-from nerfstudio.data.datasets.depth_dataset import DepthDataset
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 
 from softmining_nerfstudio import datamanager
@@ -69,7 +68,8 @@ def test_rays_are_those_that_nerfstudio_generates_for_the_same_pixels(blender_sc
     for step in range(3):
         rays, batch = made.next_train(step)
         if batch["feedback"] is not None:
-            batch["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), batch["image"], batch["image"] + 0.1)
+            predicted = batch["image"] + rays.directions
+            batch["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), batch["image"], predicted).backward()
         expected = made.train_ray_generator(batch["indices"])
         for name in ("origins", "directions", "pixel_area", "camera_indices"):
             torch.testing.assert_close(getattr(rays, name), getattr(expected, name), msg=name)
@@ -226,13 +226,15 @@ def test_a_uniform_checkpoint_goes_on_with_mining(
 
 
 def test_a_data_manager_may_be_given_another_kind_of_data_set(blender_scene: Path) -> None:
-    class Dataset(SoftMiningDataset, DepthDataset):
-        pass
+    class Depths(InputDataset):
+        def get_metadata(self, data: dict) -> dict:
+            return {"depth": data["image"][..., :1]}
 
-    class Manager(SoftMiningDataManager, datamanager.VanillaDataManager[Dataset]):
-        pass
-
-    made = object.__new__(Manager)
-    assert made.dataset_type is Dataset
-    assert Dataset.__mro__[1:4] == (SoftMiningDataset, DepthDataset, InputDataset)
+    config = SoftMiningDataManagerConfig(dataparser=BlenderDataParserConfig(data=blender_scene))
+    config._target = SoftMiningDataManager[Depths]
+    made = config.setup()
+    assert isinstance(made.train_dataset, SoftMiningDataset)
+    assert isinstance(made.train_dataset, Depths)
+    _, batch = made.next_train(0)
+    assert torch.equal(batch["depth"], batch["image"][:, :1])
     assert isinstance(manager(blender_scene).train_dataset, SoftMiningDataset)

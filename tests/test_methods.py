@@ -5,14 +5,15 @@ import sys
 from importlib.metadata import entry_points
 
 import pytest
-from nerfstudio.configs.method_configs import all_descriptions, all_methods
+import tyro
+from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion, all_descriptions, all_methods
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.models.nerfacto import NerfactoModelConfig
 
-from softmining_nerfstudio.methods import softmining_lite
+from softmining_nerfstudio.methods import TWINS, softmining_lite
 
-METHODS = ("softmining", "softmining-lite")
+METHODS = (*TWINS, "softmining-lite")
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -26,6 +27,15 @@ def test_methods_are_registered_by_their_entry_points(name: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_the_viewer_is_bound_to_this_machine(name: str) -> None:
     assert all_methods[name].viewer.websocket_host == "127.0.0.1"
+
+
+def test_a_mistyped_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """tyro then looks at every option of every method: each default must be of a kind it knows."""
+    with pytest.raises(SystemExit):
+        tyro.cli(AnnotatedBaseConfigUnion, args=["softmining", "--sampling-typo", "lmc"])
+    printed = "".join(capsys.readouterr())
+    assert "--sampling-typo" in printed
+    assert "--sampling-type" in printed
 
 
 def test_softmining_has_nerfactos_model_and_schedule() -> None:

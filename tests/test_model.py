@@ -9,12 +9,13 @@ from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.models.nerfacto import NerfactoModel
 from torch import nn
 
 from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.importance import ImportanceConfig
-from softmining_nerfstudio.model import SoftMiningLoss, SoftMiningMixin, SoftMiningNerfactoModel
+from softmining_nerfstudio.model import SoftMiningLoss, SoftMiningMixin
 
 RAYS = 16
 
@@ -32,7 +33,7 @@ def feedback(drift: bool = True, alpha: float = 0.6, rays: int = RAYS) -> tuple[
     return Feedback(ImportanceConfig(), alpha, yx.requires_grad_(drift)), torch.randint(3, (rays, 1))
 
 
-def small_model(**changes: object) -> SoftMiningNerfactoModel:
+def small_model(**changes: object) -> NerfactoModel:
     config = copy.deepcopy(softmining_lite.config.pipeline.model)
     for name, value in {"num_proposal_samples_per_ray": (8, 8), "num_nerf_samples_per_ray": 8, **changes}.items():
         setattr(config, name, value)
@@ -87,7 +88,7 @@ def test_the_correction_weighs_the_models_own_rays(background: str, poses: str) 
     torch.testing.assert_close(mined.error, error.detach())
 
 
-def gradients(model: SoftMiningNerfactoModel, batches: list, scale: float = 1.0, accumulated: bool = False) -> list:
+def gradients(model: NerfactoModel, batches: list, scale: float = 1.0, accumulated: bool = False) -> list:
     """Of the field, after a step over the batches: back-propagated one by one, or as one sum."""
     model.zero_grad()
     total = 0.0

@@ -9,10 +9,11 @@ from typing import NoReturn
 import pytest
 import torch
 from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.models.nerfacto import NerfactoModel, NerfactoModelConfig
 from torchmetrics.image import lpip
 
 from softmining_nerfstudio.methods import softmining_lite
-from softmining_nerfstudio.model import SoftMiningNerfactoModel, SoftMiningNerfactoModelConfig
+from softmining_nerfstudio.model import mined
 from softmining_nerfstudio.perceptual import LazyLPIPS, lazy_lpips
 
 
@@ -39,14 +40,14 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory) -
     return network
 
 
-def model() -> SoftMiningNerfactoModel:
+def model() -> NerfactoModel:
     box = SceneBox(torch.tensor([[-1.5] * 3, [1.5] * 3]))
     return copy.deepcopy(softmining_lite.config.pipeline.model).setup(
         scene_box=box, num_train_data=3, metadata={}, device="cpu"
     )
 
 
-def image_metrics(model: SoftMiningNerfactoModel) -> dict:
+def image_metrics(model: NerfactoModel) -> dict:
     outputs = {"rgb": torch.rand(32, 32, 3), "accumulation": torch.rand(32, 32, 1), "depth": torch.rand(32, 32, 1)}
     outputs |= {f"prop_depth_{i}": outputs["depth"] for i in range(2)}
     return model.get_image_metrics_and_images(outputs, {"image": torch.rand(32, 32, 3)})[0]
@@ -102,5 +103,5 @@ def test_torchmetrics_is_left_as_it_was_even_when_a_model_cannot_be_built() -> N
         assert lpip.LearnedPerceptualImagePatchSimilarity is LazyLPIPS
     assert lpip.LearnedPerceptualImagePatchSimilarity is eager
     with pytest.raises(AttributeError, match="aabb"):
-        SoftMiningNerfactoModelConfig().setup(scene_box=None, num_train_data="many")
+        NerfactoModelConfig(_target=mined(NerfactoModel)).setup(scene_box=None, num_train_data="many")
     assert lpip.LearnedPerceptualImagePatchSimilarity is eager

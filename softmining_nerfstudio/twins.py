@@ -1,0 +1,134 @@
+"""The soft-mining twin of any ray-based nerfstudio method: the same model, optimisers and data, on mined rays."""
+
+from __future__ import annotations
+
+import importlib.util
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any, TypeVar, Union, get_origin
+
+import torch
+from nerfstudio.configs.base_config import LocalWriterConfig, LoggingConfig
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
+from nerfstudio.data.datamanagers.parallel_datamanager import ParallelDataManagerConfig
+from nerfstudio.data.pixel_samplers import PixelSamplerConfig
+from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.models.tensorf import TensoRFModel
+from nerfstudio.utils.writer import EventName
+
+from softmining_nerfstudio.checkpoints import allow_numpy_scalars
+from softmining_nerfstudio.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
+from softmining_nerfstudio.mining.walkers import LangevinConfig
+from softmining_nerfstudio.model import mined
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.trainer import SoftMiningTrainerConfig
+
+allow_numpy_scalars()  # here, as every ns-* command imports its methods before it loads a checkpoint
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+IMPLEMENTATION = "tcnn" if DEVICE == "cuda" and importlib.util.find_spec("tinycudann") else "torch"
+
+Config = TypeVar("Config")
+
+
+class MiningEvent(Enum):
+    """The mining numbers that appear in the terminal, beside nerfstudio's own."""
+
+    MEAN_ERROR = "Mean Error"
+    EFFECTIVE_SAMPLES = "Effective Samples"
+    REDRAWN = "Redrawn"
+    ALPHA = "Alpha"
+
+
+@dataclass
+class SoftMiningLocalWriterConfig(LocalWriterConfig):
+    """The terminal's table of numbers."""
+
+    stats_to_track: tuple[Union[EventName, MiningEvent], ...] = (  # type: ignore[assignment]
+        EventName.ITER_TRAIN_TIME,
+        EventName.TRAIN_RAYS_PER_SEC,
+        EventName.CURR_TEST_PSNR,
+        EventName.ETA,
+        *MiningEvent,
+    )
+    """specifies which stats will be logged/printed to terminal"""
+
+
+def soft_mining(config: TrainerConfig, method_name: str | None = None) -> TrainerConfig:
+    """The configuration of a method, on mined rays; all else as it was, for the device that is there.
+
+    Args:
+        config: of a method that draws single pixels with a VanillaDataManager, and whose model computes its colour
+            loss with `self.rgb_loss`. It is not changed.
+        method_name: of the twin; softmining-NAME by default.
+
+    Raises:
+        ValueError: if its rays cannot be mined; the message says why, and what to use instead.
+    """
+    twin = deepcopy(config)
+    twin.method_name = method_name or f"softmining-{config.method_name}"
+    twin.pipeline.datamanager = _mining_datamanager(config)
+    if twin.pipeline.model._target is TensoRFModel:  # see SoftMiningTensoRFMixin
+        twin.pipeline.datamanager.pixel_sampler.langevin = LangevinConfig(drift=0.0)
+    twin.pipeline.model._target = mined(twin.pipeline.model._target)
+    if getattr(twin.pipeline.model, "implementation", "torch") == "tcnn":
+        twin.pipeline.model.implementation = IMPLEMENTATION  # type: ignore[attr-defined]
+    twin.machine.device_type = DEVICE
+    twin.mixed_precision = config.mixed_precision and DEVICE == "cuda"
+    twin.logging = LoggingConfig(local_writer=SoftMiningLocalWriterConfig(enable=True))
+    twin.viewer.websocket_host = "127.0.0.1"
+    if type(twin) is not TrainerConfig or twin._target is not Trainer:
+        return twin  # a trainer of its own
+    return _with_fields_of(twin, SoftMiningTrainerConfig)
+
+
+def sequential(config: TrainerConfig) -> TrainerConfig:
+    """The configuration of a method with a VanillaDataManager in place of its ParallelDataManager."""
+    changed = deepcopy(config)
+    if isinstance(changed.pipeline.datamanager, ParallelDataManagerConfig):
+        changed.pipeline.datamanager = _with_fields_of(changed.pipeline.datamanager, VanillaDataManagerConfig)
+    return changed
+
+
+def _mining_datamanager(config: TrainerConfig) -> SoftMiningDataManagerConfig:
+    """A data manager like the configured one, on mined rays.
+
+    Raises:
+        ValueError: if there can be none.
+    """
+    datamanager, name = config.pipeline.datamanager, config.method_name
+    kind = type(datamanager).__name__
+    if isinstance(datamanager, ParallelDataManagerConfig):
+        raise ValueError(
+            f"{name} has a {kind}, which samples in other processes, where no feedback from the loss reaches it. Use "
+            "a VanillaDataManagerConfig: soft_mining(sequential(config))"
+        )
+    if not isinstance(datamanager, VanillaDataManagerConfig):
+        raise ValueError(
+            f"{name} has a {kind}, which hands out no batches of rays (splatting methods train on whole images). "
+            "Expected a method with a VanillaDataManagerConfig, such as nerfacto"
+        )
+    target = datamanager._target
+    if (get_origin(target) or target) is not VanillaDataManager or type(datamanager) is not VanillaDataManagerConfig:
+        raise ValueError(
+            f"{name} has a data manager of its own, {kind}. Expected a VanillaDataManagerConfig; derive that data "
+            "manager from SoftMiningDataManager instead"
+        )
+    if datamanager.patch_size > 1 or type(datamanager.pixel_sampler) is not PixelSamplerConfig:
+        raise ValueError(
+            f"{name} draws its pixels with {type(datamanager.pixel_sampler).__name__} in patches of "
+            f"{datamanager.patch_size}: pixels that belong together cannot be mined one by one. Expected single pixels "
+            "(PixelSamplerConfig, patch_size 1)"
+        )
+    mining = _with_fields_of(datamanager, SoftMiningDataManagerConfig)
+    mining.pixel_sampler = _with_fields_of(datamanager.pixel_sampler, SoftMiningPixelSamplerConfig)
+    if dataset := getattr(target, "__args__", None):
+        mining._target = SoftMiningDataManager[dataset[0]]
+    return mining
+
+
+def _with_fields_of(config: Any, kind: type[Config]) -> Config:
+    """A config of another kind, with the fields that both have."""
+    shared = {f.name for f in fields(kind) if f.init} & {f.name for f in fields(config)}  # type: ignore[arg-type]
+    return kind(**{name: getattr(config, name) for name in shared - {"_target"}})
