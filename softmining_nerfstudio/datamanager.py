@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from nerfstudio.cameras.cameras import CameraType
@@ -14,10 +14,15 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.utils import comms, writer
 from nerfstudio.utils.misc import get_orig_class
+from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio import next_steps, random_state
 from softmining_nerfstudio.dataset import SoftMiningDataset, require_frames
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.trace import heat_map, over_white, with_walkers
+
+if TYPE_CHECKING:
+    from softmining_nerfstudio.viewer import MiningPanel
 
 
 @dataclass
@@ -40,6 +45,8 @@ class SoftMiningDataManager(VanillaDataManager[TDataset]):
     config: SoftMiningDataManagerConfig
     train_pixel_sampler: SoftMiningPixelSampler | None = None
 
+    panel: MiningPanel | None = None
+    """In the viewer, which finds it here."""
     _random_state: dict[str, Any] | None = None
     """Of the checkpoint that was loaded, until training goes on."""
 
@@ -49,12 +56,23 @@ class SoftMiningDataManager(VanillaDataManager[TDataset]):
         except Exception:
             require_frames(config.dataparser.data)  # says what is wrong where nerfstudio's parsers do not
             raise
+        if self.train_pixel_sampler is not None:
+            from softmining_nerfstudio.viewer import MiningPanel  # plotly takes a while to import
+
+            self.panel = MiningPanel(self.train_pixel_sampler)
 
     @cached_property
     def dataset_type(self) -> type[TDataset]:
         """The data set's class, with errors that name the file."""
         dataset = next(iter(get_args(get_orig_class(self))), InputDataset)
         return type(f"SoftMining{dataset.__name__}", (SoftMiningDataset, dataset), {})
+
+    def setup_train(self) -> None:
+        """Load the images, set up the sampler, and say what would not be expected of it."""
+        super().setup_train()
+        sampler = self.train_pixel_sampler
+        if sampler is not None and sampler.walkers is not None and not sampler.strategy.needs_score:
+            CONSOLE.print("The walkers have no drift: they follow the error by dying and reappearing alone.")
 
     def create_train_dataset(self) -> TDataset:
         """The training images and cameras."""
@@ -116,25 +134,45 @@ class SoftMiningDataManager(VanillaDataManager[TDataset]):
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
-        """Log the mining numbers, and say what to type next once training has finished."""
+        """Log and draw what the miner does, and say what to type next once training has finished."""
+        sampler, trainer = self.train_pixel_sampler, training_callback_attributes.trainer
+        assert trainer is not None
 
         def log_statistics(step: int) -> None:
-            if self.train_pixel_sampler is not None and step % writer.GLOBAL_BUFFER["steps_per_log"] == 0:
-                for name, value in self.train_pixel_sampler.statistics().items():
+            if sampler is not None and step % writer.GLOBAL_BUFFER["steps_per_log"] == 0:
+                statistics = sampler.statistics()
+                sampler.trace.add_statistics(step, statistics)
+                for name, value in statistics.items():
                     writer.put_scalar(name=name, scalar=torch.as_tensor(value), step=step)
+
+        def draw(step: int) -> None:
+            if self.panel is not None:
+                self.panel.after_step()
+            if sampler is not None and sampler.trace and step % trainer.config.steps_per_eval_image == 0:
+                self._log_pictures(sampler, step)
 
         def say_what_next(step: int) -> None:
             del step
-            trainer = training_callback_attributes.trainer
-            assert trainer is not None
             if comms.is_main_process():
                 next_steps.say(trainer.config)
 
         return [
             *super().get_training_callbacks(training_callback_attributes),
             TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], log_statistics),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], draw),
             TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], say_what_next),
         ]
+
+    def _log_pictures(self, sampler: SoftMiningPixelSampler, step: int) -> None:
+        """Where the rays of the image shown in the viewer went, and its walkers, for TensorBoard."""
+        image = 0 if self.panel is None else self.panel.shown_image
+        assert self.train_dataset is not None
+        picture = over_white(self.train_dataset.get_image_float32(image))
+        rays = heat_map(sampler.trace.of_image(image)[0], *picture.shape[:2])
+        writer.put_image(f"Soft Mining/rays of {sampler.image_names[image]}", rays, step)
+        if sampler.walkers is not None:
+            walkers = with_walkers(picture, sampler.walkers.yx[image], sampler.walkers.error[image])
+            writer.put_image(f"Soft Mining/walkers on {sampler.image_names[image]}", walkers, step)
 
 
 def _exportable(dataset: TDataset) -> TDataset:

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nerfstudio.data.datasets.base_dataset import InputDataset
+from numpy.typing import NDArray
+from PIL import Image
 
 
 class SoftMiningDataset(InputDataset):
@@ -34,6 +37,17 @@ class SoftMiningDataset(InputDataset):
                 f"{first_size[1]}. Expected one size, as their cameras have."
             )
         return data
+
+    def get_numpy_image(self, image_idx: int) -> NDArray[np.uint8]:
+        """The image [height, width, channels], 8 bits a channel.
+
+        Raises:
+            ValueError: if it is of another kind, whose numbers nerfstudio would take for colours.
+        """
+        with Image.open(self.image_filenames[image_idx]) as image:
+            if image.mode not in ("L", "RGB", "RGBA"):
+                raise ValueError(f"it has colours of the kind {image.mode} (in PIL's terms), not 8 bits a channel")
+        return super().get_numpy_image(image_idx)
 
     def _cameras_of_one_size(self) -> bool:
         return all(len(side.unique()) == 1 for side in (self.cameras.width, self.cameras.height))

@@ -15,7 +15,6 @@ import torch
 import yaml
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.models.nerfacto import NerfactoModel
-from nerfstudio.models.tensorf import TensoRFModel
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
@@ -105,7 +104,7 @@ class SoftMiningMixin:
     def get_image_metrics_and_images(self, outputs: dict, batch: dict) -> tuple[dict, dict]:
         """The model's metrics of one image, without those that could not be computed here."""
         metrics, images = super().get_image_metrics_and_images(outputs, batch)  # type: ignore[misc]
-        return {name: value for name, value in metrics.items() if name != "lpips" or not math.isnan(value)}, images
+        return {n: value for n, value in metrics.items() if not (n.endswith("lpips") and math.isnan(value))}, images
 
 
 class SoftMiningNerfactoMixin(SoftMiningMixin):
@@ -128,15 +127,6 @@ class SoftMiningNerfactoMixin(SoftMiningMixin):
         sampler._steps_since_update = state["proposal_steps_since_update"]
 
 
-class SoftMiningTensoRFMixin(SoftMiningMixin):
-    """Put before TensoRF, which detaches its sample positions: of the score only the part that comes through the view
-    direction would be left, so `twins.soft_mining` sets its drift to 0."""
-
-    def populate_modules(self) -> None:
-        super().populate_modules()
-        CONSOLE.print("TensoRF detaches its sample positions: its rays are mined without drift.")
-
-
 def _at_detached_positions(density_fn: Callable) -> Callable:
     return lambda positions, *args, **kwargs: density_fn(positions.detach(), *args, **kwargs)
 
@@ -151,8 +141,7 @@ class Mined(ABCMeta):
 @cache
 def mined(model: type[Model]) -> Mined:
     """The class with the corrected loss, derived from a model's class."""
-    mixins = {NerfactoModel: SoftMiningNerfactoMixin, TensoRFModel: SoftMiningTensoRFMixin}
-    mixin = next((mixin for parent, mixin in mixins.items() if issubclass(model, parent)), SoftMiningMixin)
+    mixin = SoftMiningNerfactoMixin if issubclass(model, NerfactoModel) else SoftMiningMixin
     return Mined(f"SoftMining{model.__name__}", (mixin, model), {"mined_from": model, "__module__": __name__})
 
 

@@ -1,4 +1,4 @@
-"""nerfstudio's PixelSampler, with the walkers of `mining` choosing the pixels of the training batches."""
+"""nerfstudio's PixelSampler, with a strategy of `mining` choosing the pixels of the training batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from softmining_nerfstudio.loaded_images import LoadedImages
-from softmining_nerfstudio.mining.controls import Foreground, StaticEdges, Uniform, UniformPerImage, WeightedUniform
+from softmining_nerfstudio.mining.controls import (
+    Foreground,
+    StaticEdges,
+    Uniform,
+    UniformPerImage,
+    WeightedForeground,
+    WeightedUniform,
+)
 from softmining_nerfstudio.mining.error_map import ErrorMap
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.images import Images, gather
@@ -22,15 +29,26 @@ from softmining_nerfstudio.mining.importance import ImportanceConfig, effective_
 from softmining_nerfstudio.mining.langevin import Langevin
 from softmining_nerfstudio.mining.respawn import Respawn
 from softmining_nerfstudio.mining.strategy import Seen, Strategy
-from softmining_nerfstudio.mining.walkers import LangevinConfig
+from softmining_nerfstudio.mining.walkers import LangevinConfig, Walkers
+from softmining_nerfstudio.trace import Trace
 
-SamplingType = Literal["uniform", "lmc", "uniform-per-image", "uniform-weighted", "foreground", "edges", "error-map"]
+SamplingType = Literal[
+    "uniform",
+    "lmc",
+    "uniform-per-image",
+    "uniform-weighted",
+    "foreground",
+    "foreground-weighted",
+    "edges",
+    "error-map",
+]
 SAMPLING_TYPES: tuple[SamplingType, ...] = get_args(SamplingType)
 CONTROLS: dict[str, type[Strategy]] = {
     "uniform": Uniform,
     "uniform-per-image": UniformPerImage,
     "uniform-weighted": WeightedUniform,
     "foreground": Foreground,
+    "foreground-weighted": WeightedForeground,
     "edges": StaticEdges,
     "error-map": ErrorMap,
 }
@@ -108,6 +126,7 @@ class SoftMiningPixelSampler(PixelSampler):
         self.strategy = config.strategy(self.respawn, self.generator)
         self._of_others: dict[str, dict[str, Tensor]] = {}
         """States of other sampling types, from the checkpoint: kept for a later run that goes back to them."""
+        self.trace = Trace()
         self._unreached = False
         """Whether this model's loss has turned out not to depend on where exactly its rays go."""
         self._drawn: _Drawn | None = None
@@ -181,7 +200,9 @@ class SoftMiningPixelSampler(PixelSampler):
         if drawn.feedback.yx.requires_grad and score is None:
             self._unreached = True
             CONSOLE.print("No gradient reaches the pixel positions through this model: mining goes on without drift.")
-        self.strategy.learn(Seen(drawn.image, drawn.yx, drawn.size, error, loss, score))
+        seen = Seen(drawn.image, drawn.yx, drawn.size, error, loss, score)
+        self.trace.add(seen)
+        self.strategy.learn(seen)
 
     def statistics(self) -> dict[str, float | Float[Tensor, ""]]:
         """What a person wants to know of the batch in flight; empty where nothing was mined."""
@@ -194,6 +215,25 @@ class SoftMiningPixelSampler(PixelSampler):
             **self.strategy.statistics(),
             "Alpha": feedback.alpha,
         }
+
+    @property
+    def walkers(self) -> Walkers | None:
+        """The population; None where the strategy has none."""
+        return self.strategy.walkers if isinstance(self.strategy, Langevin) else None
+
+    def reconfigure(self, config: SoftMiningPixelSamplerConfig) -> None:
+        """Go on with other settings, and with what has been learnt."""
+        self.settle()
+        states = {**self._of_others, self.config.sampling_type: self.strategy.state()}
+        self.config, self.strategy = config, config.strategy(self.respawn, self.generator)
+        if config.sampling_type in states:
+            self.strategy.load_state(states.pop(config.sampling_type))
+        self._of_others = states
+
+    def restart(self) -> None:
+        """Forget what has been learnt: all walkers are placed anew."""
+        self.settle()
+        self.strategy = self.config.strategy(self.respawn, self.generator)
 
     def state(self) -> dict[str, Any]:
         """Strategy and generator, as of the end of the last training step."""

@@ -54,11 +54,15 @@ class SoftMiningTrainer(Trainer):
         """Evaluate where that is due, and show in the terminal what nerfstudio only logs: the PSNR of unseen views."""
         super().eval_iteration(step)
         for event in list(writer.EVENT_STORAGE):
-            if event["name"] == "Eval Images Metrics":
+            if event["name"] == "Eval Images Metrics" and "psnr" in event["event"]:
                 writer.put_scalar(writer.EventName.CURR_TEST_PSNR, event["event"]["psnr"], step)
             elif event["name"] == "Eval Images Metrics Dict (all images)":
-                psnr, ssim = event["event"]["psnr"], event["event"]["ssim"]
-                CONSOLE.print(f"All held-out views after {step + 1} steps: PSNR {psnr:.2f} dB, SSIM {ssim:.3f}")
+                qualities = [
+                    f"{name.upper()} {float(value):.{digits}f}{unit}"
+                    for name, digits, unit in (("psnr", 2, " dB"), ("ssim", 3, ""), ("fine_ssim", 3, ""))
+                    if (value := event["event"].get(name)) is not None
+                ]
+                CONSOLE.print(f"All held-out views after {step + 1} steps: {', '.join(qualities)}")
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:

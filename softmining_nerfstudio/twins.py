@@ -9,11 +9,13 @@ from enum import Enum
 from typing import Any, TypeVar, Union, get_origin
 
 import torch
-from nerfstudio.configs.base_config import LocalWriterConfig, LoggingConfig
+from nerfstudio.configs.base_config import LocalWriterConfig
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
 from nerfstudio.data.datamanagers.parallel_datamanager import ParallelDataManagerConfig
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.models.depth_nerfacto import DepthNerfactoModel
+from nerfstudio.models.instant_ngp import NGPModel
 from nerfstudio.models.tensorf import TensoRFModel
 from nerfstudio.utils.writer import EventName
 
@@ -28,6 +30,10 @@ allow_numpy_scalars()  # here, as every ns-* command imports its methods before 
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 IMPLEMENTATION = "tcnn" if DEVICE == "cuda" and importlib.util.find_spec("tinycudann") else "torch"
+
+NO_SCORE = (TensoRFModel, NGPModel, DepthNerfactoModel)
+"""Models without a gradient of the colour loss at the pixels: the first two detach their sample positions, and the
+depth loss of the third reaches the pixels, too. Their walkers have no drift."""
 
 Config = TypeVar("Config")
 
@@ -67,16 +73,17 @@ def soft_mining(config: TrainerConfig, method_name: str | None = None) -> Traine
         ValueError: if its rays cannot be mined; the message says why, and what to use instead.
     """
     twin = deepcopy(config)
-    twin.method_name = method_name or f"softmining-{config.method_name}"
-    twin.pipeline.datamanager = _mining_datamanager(config)
-    if twin.pipeline.model._target is TensoRFModel:  # see SoftMiningTensoRFMixin
+    twin.pipeline.datamanager = _mining_datamanager(twin)
+    if issubclass(twin.pipeline.model._target, NO_SCORE):
         twin.pipeline.datamanager.pixel_sampler.langevin = LangevinConfig(drift=0.0)
+    twin.method_name = method_name or f"softmining-{config.method_name}"
     twin.pipeline.model._target = mined(twin.pipeline.model._target)
     if getattr(twin.pipeline.model, "implementation", "torch") == "tcnn":
         twin.pipeline.model.implementation = IMPLEMENTATION  # type: ignore[attr-defined]
     twin.machine.device_type = DEVICE
     twin.mixed_precision = config.mixed_precision and DEVICE == "cuda"
-    twin.logging = LoggingConfig(local_writer=SoftMiningLocalWriterConfig(enable=True))
+    writer = twin.logging.local_writer
+    twin.logging.local_writer = SoftMiningLocalWriterConfig(enable=writer.enable, max_log_size=writer.max_log_size)
     twin.viewer.websocket_host = "127.0.0.1"
     if type(twin) is not TrainerConfig or twin._target is not Trainer:
         return twin  # a trainer of its own

@@ -48,7 +48,10 @@ BAD_IMAGES = {
     "truncated": (cut, "truncated|cannot identify"),
     "empty": (lambda path: path.write_bytes(b""), "cannot identify image file"),
     "text": (lambda path: path.write_text("not an image"), "cannot identify image file"),
-    "grey with alpha": (lambda path: Image.new("LA", (SIZE, SIZE)).save(path), "Image shape of"),
+    "grey with alpha": (lambda path: Image.new("LA", (SIZE, SIZE)).save(path), "of the kind LA"),
+    "with a palette": (lambda path: Image.new("P", (SIZE, SIZE)).save(path), "of the kind P "),
+    "black and white": (lambda path: Image.new("1", (SIZE, SIZE)).save(path), "of the kind 1 "),
+    "of 16 bits": (lambda path: Image.new("I;16", (SIZE, SIZE)).save(path), "of the kind I;16.*8 bits a channel"),
     "of another size": (lambda path: Image.new("RGB", (30, 12)).save(path), "30 x 12.*Expected one size"),
 }
 

@@ -73,12 +73,13 @@ def test_training_exits_by_itself_and_says_what_next(trained: tuple[Path, str]) 
     assert re.search(rf"All held-out views after {STEPS} steps: PSNR \d+\.\d\d dB, SSIM 0\.\d+", printed)
 
 
-def test_tensorboard_has_the_mining_numbers(trained: tuple[Path, str]) -> None:
+def test_tensorboard_has_the_mining_numbers_and_pictures(trained: tuple[Path, str]) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(trained[0])).Reload()
     assert {"Mean Error", "Effective Samples", "Redrawn", "Alpha"} <= set(events.Tags()["scalars"])
     assert 0 < events.Scalars("Effective Samples")[-1].value <= 1
+    assert {f"Soft Mining/{what} r_0.png" for what in ("rays of", "walkers on")} <= set(events.Tags()["images"])
 
 
 def test_ns_eval_reports_psnr_and_ssim_and_survives_without_lpips(trained: tuple[Path, str], tmp_path: Path) -> None:

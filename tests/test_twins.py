@@ -85,6 +85,8 @@ def test_every_twin_trains_and_its_walkers_learn(
     strategy = trainer.pipeline.datamanager.train_pixel_sampler.strategy
     assert strategy.walkers.error.isfinite().any()
     assert 0 < strategy.redrawn < 1
+    assert strategy.needs_score == (method not in ("softmining-tensorf", "softmining-depth"))
+    assert not trainer.pipeline.datamanager.train_pixel_sampler._unreached
     assert type(trainer.pipeline.model).__name__.startswith("SoftMining")
     assert len(list(trainer.checkpoint_dir.glob("*.ckpt"))) == 1
     saved = yaml.load(yaml.dump(config), Loader=yaml.Loader)  # as ns-eval does with config.yml
@@ -105,12 +107,14 @@ def test_tensorf_is_mined_without_drift_and_says_so(
     config = small("softmining-tensorf", blender_scene, tmp_path)
     assert config.pipeline.datamanager.pixel_sampler.langevin.drift == 0
     config.setup(local_rank=0, world_size=1).setup()
-    assert capsys.readouterr().out.count("mined without drift") == 1
+    assert capsys.readouterr().out.count("The walkers have no drift") == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_instant_ngp_without_a_gpu_says_what_to_use_instead(blender_scene: Path, tmp_path: Path) -> None:
-    SMALL["softmining-ngp"] = {}
+def test_instant_ngp_without_a_gpu_says_what_to_use_instead(
+    blender_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SMALL, "softmining-ngp", {})
     trainer = small("softmining-ngp", blender_scene, tmp_path).setup(local_rank=0, world_size=1)
     with pytest.raises(RuntimeError, match=r"needs a CUDA GPU: .* Use softmining or"):
         trainer.setup()
@@ -202,11 +206,11 @@ def test_a_third_partys_method_is_mined(
     )
     before = copy.deepcopy(theirs)
     config = soft_mining(theirs)
-    assert theirs == before
     assert config.method_name == "softmining-one-colour"
     config.output_dir, config.experiment_name, config.vis = tmp_path, "scene", "tensorboard"
     config.timestamp, config.max_num_iterations = "run", 3
     trainer = trained(config)
+    assert theirs == before
     assert trainer.pipeline.model.colour.abs().max() > 0.1
     assert trainer.pipeline.datamanager.train_pixel_sampler.strategy.walkers.error.isfinite().any()
     assert capsys.readouterr().out.count("mining goes on without drift") == 1  # its colour is the same everywhere

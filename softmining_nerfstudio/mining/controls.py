@@ -18,7 +18,7 @@ from softmining_nerfstudio.mining.strategy import Drawn, Strategy
 
 
 class Uniform(Strategy):
-    """Every pixel of the loaded images alike, and the plain loss: what nerfstudio does."""
+    """Every pixel of an image alike, images by the share of them that may be drawn, and the plain loss."""
 
     corrected = False
     learns = False
@@ -35,7 +35,7 @@ class WeightedUniform(Uniform):
 
 
 class UniformPerImage(Uniform):
-    """As many pixels in every image, and within it every pixel alike; images that get one more take turns by lot."""
+    """As many pixels in every image, of which any, and the plain loss; images that get one more take turns by lot."""
 
     def draw(self, images: Images, count: int) -> Drawn:
         """Pixels from anywhere in each image in turn."""
@@ -60,7 +60,7 @@ class StaticEdges(UniformPerImage):
 
 
 class Foreground(Uniform):
-    """Every pixel alike that is not fully transparent, and the plain loss.
+    """Every pixel alike that is not fully transparent, and the plain loss. The uniform share still goes anywhere.
 
     Raises:
         ValueError: if the images have no alpha channel.
@@ -80,6 +80,12 @@ class Foreground(Uniform):
         return self._opaque.anywhere(self._foreground, count, self.generator)
 
 
+class WeightedForeground(Foreground):
+    """Foreground pixels, and the loss of mined ones."""
+
+    corrected = True
+
+
 def foreground(images: Images) -> Images:
     """The same images, of which only pixels that are not fully transparent may be drawn.
 
@@ -93,7 +99,7 @@ def foreground(images: Images) -> Images:
             "(nerfstudio's Blender parser keeps the alpha channel with --alpha-color None)"
         )
     if images.masks is not None:
-        alpha = alpha * _values(images.masks)
+        alpha = alpha * _values(images.masks).to(alpha.device)
     if isinstance(images.pixels, Packed):
         return replace(images, masks=replace(images.pixels, values=alpha))
     return replace(images, masks=alpha)

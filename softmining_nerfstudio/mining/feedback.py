@@ -68,4 +68,4 @@ class Feedback:
         if self.yx.grad is None or self.backpropagated is None:
             return None
         tiny = torch.finfo(self.yx.grad.dtype).tiny  # a perfect ray has 0 / 0: no direction
-        return self.yx.grad / (self.backpropagated[:, None] + tiny)
+        return self.yx.grad / (self.backpropagated[:, None].to(self.yx.grad) + tiny)  # the model may be on a GPU

@@ -32,7 +32,7 @@ class Seen:
     loss: Float[Tensor, " rays"]
     """What the ray counted in the loss: corrected, if the strategy's loss is."""
     score: Float[Tensor, "rays 2"] | None
-    """Gradient of the log loss, 1 / pixel; None where the strategy needs none."""
+    """Gradient of the log loss, 1 / pixel; None where the strategy needs none, or the model lets none through."""
 
 
 class Strategy(ABC):

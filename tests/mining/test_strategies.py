@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from softmining_nerfstudio.mining.cells import GRID
-from softmining_nerfstudio.mining.controls import Foreground, StaticEdges, Uniform, UniformPerImage, WeightedUniform
+from softmining_nerfstudio.mining.controls import (
+    Foreground,
+    StaticEdges,
+    Uniform,
+    UniformPerImage,
+    WeightedForeground,
+    WeightedUniform,
+)
 from softmining_nerfstudio.mining.error_map import FIRST_PERIOD, PERIOD_GROWTH, UNIFORM_IMAGES, UNIFORM_PIXELS, ErrorMap
 from softmining_nerfstudio.mining.images import Images, Packed
 from softmining_nerfstudio.mining.langevin import Langevin
@@ -19,7 +26,7 @@ def langevin(respawn, generator):
     return Langevin(respawn, generator, LangevinConfig(drift=0.0))
 
 
-ALL = [langevin, Uniform, WeightedUniform, UniformPerImage, StaticEdges, Foreground, ErrorMap]
+ALL = [langevin, Uniform, WeightedUniform, UniformPerImage, StaticEdges, Foreground, WeightedForeground, ErrorMap]
 
 
 def rgba(generator):
@@ -75,7 +82,7 @@ def test_masked_pixels_and_empty_images_are_never_drawn(make, packed, generator)
 @pytest.mark.parametrize("make", ALL)
 def test_a_strategy_goes_on_from_its_state(make, generator):
     one, images = setting(make, generator)
-    run(one, images, 4)
+    run(one, images, FIRST_PERIOD + 4 if make is ErrorMap else 4)
     other = make(one.respawn, torch.Generator())
     other.load_state(one.state())
     other.generator.set_state(one.generator.get_state())
@@ -92,6 +99,7 @@ def test_what_is_corrected_and_what_learns():
         "UniformPerImage": (False, False),
         "StaticEdges": (True, False),
         "Foreground": (False, False),
+        "WeightedForeground": (True, False),
         "ErrorMap": (False, True),
     }
 
@@ -154,26 +162,37 @@ def test_the_error_map_is_uniform_until_its_first_period_ends(generator):
 
 
 def test_the_error_map_draws_by_the_losses_of_the_period_before(generator):
-    """All loss in image 3, left third: it gets its image's chance and, of that, half by the map and half by area."""
+    """All loss in image 3, left third (11 cells): its image's chance and, of that, half by the map and half by area."""
     strategy, images = setting(ErrorMap, generator)
     run(strategy, images, FIRST_PERIOD, 400, lambda image, yx: ((image == 3) & (yx[:, 1] < 32)).float())
     slot, yx = run(strategy, images, 20, 1000)
     image = images.ids[slot]
     expected = 1 - UNIFORM_IMAGES + UNIFORM_IMAGES / N
     assert (image == 3).float().mean() == pytest.approx(expected, abs=0.02)
-    left = (yx[image == 3, 1] < 32).float().mean()
-    assert left == pytest.approx(1 - UNIFORM_PIXELS + UNIFORM_PIXELS / 3, abs=0.02)
+    left = (yx[image == 3, 1] < 36).float().mean()  # losses are shared with the next column of cells
+    assert left == pytest.approx(1 - UNIFORM_PIXELS + UNIFORM_PIXELS * 36 / 96, abs=0.02)
 
 
-def test_the_error_map_estimates_the_loss_whatever_it_drew(generator):
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_error_map_estimates_the_loss_whatever_it_drew(masked, generator):
     """With the same loss everywhere, the second map is flat although the first drew most rays in one place."""
-    strategy, images = setting(ErrorMap, generator)
+    masks = torch.ones(N, HEIGHT, WIDTH, 1)
+    masks[:, :, 48:] = (torch.arange(48) % 3 == 0)[:, None] if masked else 1
+    strategy, images = setting(ErrorMap, generator, masks=masks)
     run(strategy, images, FIRST_PERIOD, 400, lambda image, yx: 1e-3 + ((image == 3) & (yx[:, 1] < 32)).float())
     assert strategy.per_image[3] > 4
     run(strategy, images, int(FIRST_PERIOD * PERIOD_GROWTH), 2000)
     torch.testing.assert_close(strategy.per_image, torch.ones(N), atol=0.1, rtol=0)
     cells = strategy.density.cells[3].float().view(8, GRID // 8, 8, GRID // 8).sum((1, 3))
-    torch.testing.assert_close(cells / cells.mean(), torch.ones(8, 8), atol=0.25, rtol=0)
+    area = strategy.respawn.allowed.cells[3].float().view(8, GRID // 8, 8, GRID // 8).sum((1, 3))
+    torch.testing.assert_close(cells / cells.mean() / (area / area.mean()), torch.ones(8, 8), atol=0.3, rtol=0)
+
+
+def test_rays_that_the_error_map_did_not_draw_do_not_reach_it(generator):
+    strategy, images = setting(ErrorMap, generator)
+    slot, yx = strategy.draw(images, 30)
+    strategy.learn(seen(images, torch.cat([slot, slot]), torch.cat([yx, yx]), torch.ones(60)))
+    assert strategy.sums.sum() == pytest.approx(30, rel=1e-3)
 
 
 def test_a_loss_that_is_not_finite_does_not_reach_the_map(generator):

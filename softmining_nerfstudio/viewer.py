@@ -1,0 +1,183 @@
+"""The "Soft mining" panel of nerfstudio's web viewer: the walkers on the training images, and what they do to the rays.
+
+Nothing is drawn while its "Live" is off or nobody is connected; while it is on, as much time passes between two
+drawings as keeps their share of the time below SHARE.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+import viser.transforms as vtf
+from jaxtyping import Float
+from nerfstudio.viewer.viewer import Viewer
+from nerfstudio.viewer.viewer_elements import ViewerControl
+from plotly.subplots import make_subplots
+from torch import Tensor
+from viser import GuiEvent
+
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.trace import Trace, error_colours
+
+SHARE = 0.02
+"""Of the time, for drawing."""
+WALKERS = "/soft_mining/walkers"
+
+
+class MiningPanel(ViewerControl):
+    """Found by the viewer among the attributes of the data manager.
+
+    Args:
+        sampler: of the training rays.
+    """
+
+    def __init__(self, sampler: SoftMiningPixelSampler) -> None:
+        self.sampler = sampler
+        self.trace = sampler.trace
+        self._viewer: Any = None
+        self._next_drawing = 0.0
+
+    def _setup(self, viewer: Viewer) -> None:
+        """Build the panel; the viewer calls it when it starts."""
+        super()._setup(viewer)
+        config, gui = self.sampler.config, viewer.viser_server.gui
+        with gui.add_folder("Soft mining", expand_by_default=False):
+            self.live = gui.add_checkbox("Live", False, hint="Draw walkers and plots while training goes on")
+            kinds = tuple(dict.fromkeys((config.sampling_type, "uniform")))
+            self.sampling = gui.add_dropdown("Sampling", kinds, initial_value=kinds[0])
+            self.noise = gui.add_slider("Noise, px", 0.0, 32.0, 0.5, config.langevin.noise)
+            self.alpha = gui.add_slider("Alpha", 0.0, 1.0, 0.05, config.importance.alpha)
+            self.uniform = gui.add_slider("Uniform share", 0.0, 1.0, 0.05, config.uniform_fraction)
+            self.respawn = gui.add_slider("Respawned share", 0.0, 1.0, 0.01, round(config.langevin.respawn_fraction, 2))
+            self.redraw = gui.add_button("Re-draw all walkers")
+            self.image = gui.add_slider("Image", 0, len(self.sampler.image_names) - 1, 1, 0)
+            self.image_plot = gui.add_plotly(go.Figure(), aspect=1.8, visible=False)
+            self.curves_plot = gui.add_plotly(go.Figure(), aspect=1.0, visible=False)
+            self.images_plot = gui.add_plotly(go.Figure(), aspect=1.8, visible=False)
+        changes: list[tuple[Any, Callable[[Any, Any], SoftMiningPixelSamplerConfig]]] = [
+            (self.sampling, lambda config, value: replace(config, sampling_type=value)),
+            (self.noise, lambda config, value: replace(config, langevin=replace(config.langevin, noise=value))),
+            (self.alpha, lambda config, value: replace(config, importance=replace(config.importance, alpha=value))),
+            (self.uniform, lambda config, value: replace(config, uniform_fraction=value)),
+            (self.respawn, lambda c, value: replace(c, langevin=replace(c.langevin, respawn_fraction=value))),
+        ]
+        for handle, changed in changes:
+            handle.on_update(partial(self._change, changed))
+        self.redraw.on_click(lambda _: self._while_training_waits(self.sampler.restart))
+        self.live.on_update(lambda _: self._show(self.live.value))
+        self.image.on_update(lambda _: self._show(self.live.value))
+        self._viewer = viewer
+
+    @property
+    def shown_image(self) -> int:
+        """The training image that is looked at; the first one as long as there is no viewer."""
+        return 0 if self._viewer is None else self.image.value
+
+    def _change(self, changed: Callable[[Any, Any], SoftMiningPixelSamplerConfig], event: GuiEvent) -> None:
+        """Let the sampler go on with what was set in the browser."""
+        self._while_training_waits(lambda: self.sampler.reconfigure(changed(self.sampler.config, event.target.value)))
+
+    def after_step(self) -> None:
+        """Draw, if anybody looks and it is time."""
+        if self._viewer is None or not self.live.value or time.monotonic() < self._next_drawing:
+            return
+        if not self._viewer.viser_server.get_clients():
+            return
+        start = time.monotonic()
+        self.draw()
+        now = time.monotonic()
+        self._next_drawing = now + (now - start) / SHARE
+
+    def draw(self) -> None:
+        """Draw walkers and plots as they are now."""
+        points, colours = self._walkers()
+        server = self._viewer.viser_server
+        with server.atomic():
+            server.scene.add_point_cloud(WALKERS, points, colours, point_size=0.008, point_shape="circle")
+            self.image_plot.figure = _image_figure(*self.trace.of_image(self.image.value))
+            self.curves_plot.figure = _curves_figure(self.trace)
+            self.images_plot.figure = _images_figure(self.trace.per_image(len(self.sampler.image_names)))
+
+    def _show(self, shown: bool) -> None:
+        """Draw at once, or take away what was drawn."""
+        for plot in (self.image_plot, self.curves_plot, self.images_plot):
+            plot.visible = shown
+        if shown:
+            self._while_training_waits(self.draw)
+        else:
+            self._viewer.viser_server.scene.add_point_cloud(WALKERS, np.zeros((0, 3)), np.zeros((0, 3)))
+
+    def _while_training_waits(self, act: Callable[[], None]) -> None:
+        """The viewer's callbacks run in threads of their own."""
+        with self._viewer.train_lock or contextlib.nullcontext():
+            act()
+
+    def _walkers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions in the viewer's world, on the image planes as they are drawn, and colours in [0, 1]."""
+        population, cameras = self.sampler.walkers, getattr(self._viewer, "camera_handles", {})
+        if population is None:
+            return np.zeros((0, 3)), np.zeros((0, 3))
+        points, errors = [np.zeros((0, 3))], [torch.zeros(0)]
+        for image, handle in cameras.items():
+            yx, error = population.yx[image], population.error[image]
+            alive = yx.isfinite().all(-1)
+            camera = self._viewer.pipeline.datamanager.train_dataset.cameras[image]
+            local = on_frustum(yx[alive], camera, self._viewer.config.camera_frustum_scale)
+            points.append(vtf.SO3(handle.wxyz).as_matrix() @ local.numpy().T.astype(float))
+            points[-1] = points[-1].T + handle.position
+            errors.append(error[alive])
+        return np.concatenate(points).astype(np.float32), error_colours(torch.cat(errors)).numpy()
+
+
+def on_frustum(yx: Float[Tensor, "n 2"], camera: Any, scale: float) -> Float[Tensor, "n 3"]:
+    """Pixels on the image plane of a camera frustum as viser draws it, in its own frame: right, down, ahead.
+
+    viser scales a frustum so that its volume does not depend on its angles: the plane with half sides x, y at depth 1
+    is divided by cbrt(x y / 3).
+    """
+    height, width = float(camera.height), float(camera.width)
+    y = float(camera.cx / camera.fx)  # what nerfstudio hands over as the tangent of half the vertical angle
+    x = y * float(camera.cx / camera.cy)
+    factor = scale / (x * y / 3) ** (1 / 3)
+    down, right = (yx / torch.tensor([height, width]) * 2 - 1).unbind(-1)
+    return torch.stack([right * x, down * y, torch.ones_like(right)], -1) * factor
+
+
+def _image_figure(counts: Tensor, errors: Tensor) -> go.Figure:
+    figure = make_subplots(1, 2, subplot_titles=("rays of the last steps", "error they saw"))
+    for column, values, colours in ((1, counts, "Inferno"), (2, errors, "Turbo")):
+        figure.add_trace(go.Heatmap(z=values.tolist(), colorscale=colours, showscale=False), 1, column)
+    figure.update_xaxes(showticklabels=False)
+    figure.update_yaxes(showticklabels=False, autorange="reversed")
+    return _laid_out(figure)
+
+
+def _curves_figure(trace: Trace) -> go.Figure:
+    names = trace.names()
+    figure = make_subplots(max(1, len(names)), 1, shared_xaxes=True, subplot_titles=names, vertical_spacing=0.08)
+    for row, name in enumerate(names, 1):
+        steps, values = trace.curve(name)
+        figure.add_trace(go.Scatter(x=steps, y=values, mode="lines"), row, 1)
+    return _laid_out(figure)
+
+
+def _images_figure(errors: Tensor) -> go.Figure:
+    figure = make_subplots(1, 1, subplot_titles=("mean error of each image's rays",))
+    figure.add_trace(go.Bar(y=[None if e != e else e for e in errors.tolist()]))  # NaN: no ray
+    return _laid_out(figure)
+
+
+def _laid_out(figure: go.Figure) -> go.Figure:
+    """In the viewer's colours, and small enough for its side bar."""
+    figure.update_annotations(font_size=11)
+    return figure.update_layout(
+        margin={"l": 30, "r": 10, "t": 30, "b": 25}, template="plotly_dark", showlegend=False, font_size=9
+    )
