@@ -1,15 +1,23 @@
-"""A tiny scene on disk, in Blender layout, for tests that go through nerfstudio."""
+"""A tiny scene on disk, in Blender layout, for tests that go through nerfstudio.
+
+The shapes in the signatures of `mining` are checked while tests run, where beartype is installed.
+"""
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from jaxtyping import install_import_hook
 from PIL import Image
 
 SIZE = 24
+
+if find_spec("beartype"):
+    install_import_hook("softmining_nerfstudio.mining", "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

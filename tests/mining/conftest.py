@@ -1,13 +1,7 @@
-"""The shapes in the signatures of `mining` are checked while these tests run, where beartype is installed."""
-
-from importlib.util import find_spec
+"""What all tests of the method have: a generator of their own, and no other."""
 
 import pytest
 import torch
-from jaxtyping import install_import_hook
-
-if find_spec("beartype"):
-    install_import_hook("softmining_nerfstudio.mining", "beartype.beartype")
 
 
 @pytest.fixture

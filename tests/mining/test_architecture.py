@@ -3,9 +3,13 @@
 import ast
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
+
+from softmining_nerfstudio.mining.walkers import lowest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "softmining_nerfstudio.mining"
@@ -97,3 +101,9 @@ def test_the_package_can_be_read_in_the_order_its_docstring_gives():
             name.split(".")[2] for name in imported((FILES[0].parent / f"{module}.py").read_text()) if PACKAGE in name
         }
         assert own <= set(order[:position])
+
+
+@pytest.mark.skipif(not find_spec("beartype"), reason="beartype, which checks them, is not installed")
+def test_the_shapes_in_signatures_are_checked():
+    with pytest.raises(TypeError, match="lowest"):
+        lowest(torch.zeros(2, 2), 0.5)
