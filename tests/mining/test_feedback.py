@@ -55,6 +55,14 @@ def finite_differences(log_loss, yx, step=1e-5):
     return torch.stack([(log_loss(yx + step * d) - log_loss(yx - step * d)) / (2 * step) for d in torch.eye(2)], -1)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_model_on_the_gpu_scores_positions_on_the_cpu(generator):
+    yx, target = rays(generator)
+    feedback, painting = feedback_at(yx), Painting().cuda()
+    feedback.correct(squared, target.cuda(), painting(feedback.yx.cuda())).backward()
+    torch.testing.assert_close(feedback.score(), score_of(yx, target))
+
+
 @pytest.mark.parametrize("per_ray", [squared, absolute])
 def test_the_score_agrees_with_finite_differences_of_the_log_loss(generator, per_ray):
     yx, target = rays(generator)
