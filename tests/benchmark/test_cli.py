@@ -1,0 +1,86 @@
+"""The command line: mistakes, and a run on the demo scene that is killed, goes on, and is reported."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from softmining_nerfstudio.benchmark import cli, results
+from softmining_nerfstudio.benchmark.report import report
+from softmining_nerfstudio.benchmark.results import Run
+
+DEMO = Path(__file__).parents[2] / "configs" / "demo.toml"
+STEPS = 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "no.toml"), "cannot read the suite no.toml"),
+        (("run", str(DEMO), "--only-methods", "nerf"), "has no method 'nerf'. Allowed: uniform, lmc, lmc, no gradient"),
+        (("run", str(DEMO), "--only-scenes", "car"), "has no scene 'car'. Allowed: ship"),
+        (("run", str(DEMO), "--steps", "0"), "--steps is 0; expected a whole number from 1 on"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_said_in_one_line(
+    arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["softmining-bench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_an_error_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: str) -> None:
+        raise ValueError("not the user's")
+
+    monkeypatch.setattr(cli, "_target", fails)
+    monkeypatch.setattr(sys, "argv", ["softmining-bench", "run"])
+    with pytest.raises(ValueError, match="not the user's"):
+        cli.main()
+
+
+def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}.items():
+        monkeypatch.setenv(name, value)
+    options = ["--steps", str(STEPS), "--seeds", "1", "--output", str(tmp_path), "--only-methods", "lmc"]
+    suite = tmp_path / "suite.toml"
+    suite.write_text(DEMO.read_text().replace('baseline = "uniform"', 'baseline = "lmc"'))  # so that it can be reported
+    command = [sys.executable, "-m", "softmining_nerfstudio.benchmark.cli", "run", str(suite), *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as parent:
+        while not list(tmp_path.glob("runs/ship--lmc/*/seed-1/nerfstudio_models/*.ckpt")):
+            assert parent.poll() is None
+            time.sleep(0.05)
+        parent.kill()
+    killed, _ = results.load(tmp_path)
+    assert [measurement.step for measurement in killed] == [0, 10]
+    with (tmp_path / results.FILE_NAME).open("a") as file:
+        file.write('{"scene": "sh')  # a line that was being written
+
+    assert cli.run(suite, output=tmp_path, only_methods=["lmc"], seeds=[1], steps=STEPS) == 0
+    measured, failures = results.load(tmp_path)
+    assert not failures
+    assert measured[:2] == killed  # neither trained nor measured again
+    assert [(m.run, m.step) for m in measured] == [(Run("ship", "lmc", 1), step) for step in (0, 10, 20)]
+    assert 0 == measured[0].seconds < measured[1].seconds < measured[2].seconds
+    assert measured[2].final is not None
+    assert {"psnr", "ssim"} <= measured[2].final.keys()
+    assert all((tmp_path / str(measurement.render)).exists() for measurement in measured)
+    assert "Done loading Nerfstudio checkpoint" in (tmp_path / "logs" / "ship--lmc-seed-1.log").read_text()
+    run = tmp_path / "runs" / "ship--lmc" / "softmining-lite" / "seed-1"
+    assert (run / "config.yml").exists()
+    assert not (run / "nerfstudio_models").exists()
+    assert json.loads((tmp_path / "suite.json").read_text())["sessions"][-1]["environment"]["threads"] == "1"
+    report(tmp_path, markdown=tmp_path / "report.md", plots=tmp_path / "plots")
+    markdown = (tmp_path / "report.md").read_text()
+    assert "ship: PSNR (dB) after so many steps" in markdown
+    cells = [*(f"{m.psnr:.2f}" for m in measured), f"{measured[2].final['psnr']:.2f}"]
+    assert f"| lmc | 1 | {' | '.join(cells)} |" in markdown
+    assert "](plots/renders-ship.png)" in markdown

@@ -1,0 +1,177 @@
+"""What the samplers cost, measured on next to nothing."""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from softmining_nerfstudio.benchmark import sampler_cost
+from softmining_nerfstudio.benchmark.sampler_cost import SAMPLERS, Contestant, SamplerCost, held_bytes, image_batch
+from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, Refusal, Results
+from softmining_nerfstudio.mining.walkers import Walkers
+from softmining_nerfstudio.pixel_sampler import SAMPLING_TYPES, SoftMiningPixelSampler
+
+
+@pytest.fixture(autouse=True)
+def _few_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler_cost, "TURNS", 2)
+
+
+def contestant(name: str, **options: object) -> Contestant:
+    return Contestant(name, image_batch(3, 0.001), **{"clock": time.perf_counter, **options})  # type: ignore[arg-type]
+
+
+def costs(records: list) -> list[Cost]:
+    return [record for record in records if isinstance(record, Cost)]
+
+
+def test_every_sampler_is_measured_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "new" / "folder"
+    records = SamplerCost((3, 2), (32, 16), 0.001, output=folder).main()
+    expected = [(images, rays, sampler) for images in (2, 3) for rays in (16, 32) for sampler in SAMPLERS]
+    assert [(cost.images, cost.rays, cost.sampler) for cost in costs(records)] == expected
+    for cost in costs(records):
+        numbers = cost.milliseconds, cost.rays_per_second, cost.setup_milliseconds, cost.ratio or 0
+        assert all(0 < number < math.inf for number in numbers)
+        assert (cost.memory > 0) == (cost.sampler != NERFSTUDIO)
+        assert cost.rays_per_second == pytest.approx(1000 * cost.rays / cost.milliseconds)
+    settings, *lines = map(json.loads, (folder / "sampler.jsonl").read_text().splitlines())
+    assert settings["settings"]["megapixels"] == 0.001
+    assert lines == [asdict(record) for record in records]
+    assert (folder / "sampler.png").stat().st_size > 10_000
+    printed = capsys.readouterr().out
+    assert all(printed.count(f" {sampler} ") == 4 for sampler in SAMPLERS)
+
+
+def test_every_sampler_is_measured_with_masks() -> None:
+    assert len(costs(SamplerCost((2,), (16,), 0.001, "half", "cpu").main())) == len(SAMPLERS)
+
+
+def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert SamplerCost((2,), (8,), 0.001).main()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sampler_that_refuses_is_listed_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    contestants = [contestant(name) for name in (NERFSTUDIO, "[nuts]", "lmc")]
+    stock, refused, lmc = records = sampler_cost.measure(contestants, 16, lambda: None)
+    assert isinstance(stock, Cost)
+    assert stock.ratio == 1
+    assert isinstance(refused, Refusal)
+    assert "sampling type '[nuts]' is unknown" in refused.reason
+    assert isinstance(lmc, Cost)
+    Results(None, {}).add(records)
+    printed = capsys.readouterr().out
+    assert "[nuts] is left out: ValueError: sampling type '[nuts]' is unknown" in printed
+    assert f" {NERFSTUDIO} " in printed
+
+
+def test_a_sampler_that_fails_at_some_number_of_rays_has_no_cost_there() -> None:
+    contestants = [contestant(NERFSTUDIO), contestant("lmc")]
+    assert len(costs(sampler_cost.measure(contestants, 16, lambda: None))) == 2
+    for one in contestants:
+        del one.batch["image_idx"]
+    records = sampler_cost.measure(contestants, 32, lambda: None)
+    assert [type(record) for record in records] == [Refusal, Refusal]
+    assert {record.rays for record in records} == {32}
+
+
+@pytest.mark.parametrize("name", ["lmc", "uniform-weighted"])
+def test_the_model_does_not_run_on_the_clock(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, train = [0.0], sampler_cost.train
+
+    def train_for_an_hour(*arguments: object) -> None:
+        train(*arguments)  # type: ignore[arg-type]
+        now[0] += 3600
+
+    monkeypatch.setattr(sampler_cost, "train", train_for_an_hour)
+    measured = contestant(name, clock=lambda: now[0])
+    measured.take_turn(16, 3)
+    assert measured.times == [0, 0, 0]
+    assert measured.setup == 0
+    assert now == [4 * 3600]
+
+
+def test_the_stand_in_gives_the_walkers_errors_and_a_score() -> None:
+    measured = contestant("lmc")
+    measured.take_turn(30, 1)
+    assert isinstance(measured.sampler, SoftMiningPixelSampler)
+    drawn, yx = measured.sampler.mine(measured.batch, 1)
+    sampler_cost.train(drawn, yx)
+    assert 0.01 < drawn["feedback"].error.mean() < 0.1
+    score = drawn["feedback"].score()
+    assert score.isfinite().all()
+    assert score.abs().median() > 0.01
+
+
+@dataclass
+class Holder:
+    """Something with tensors in every place where a sampler may have them."""
+
+    image: torch.Tensor
+    window: torch.Tensor
+    parts: list
+    attributes: dict
+
+
+def test_memory_is_that_of_every_storage_once_without_the_images() -> None:
+    image, leaf = torch.zeros(5, 7), torch.zeros(10, requires_grad=True)
+    leaf.grad = torch.zeros(10)
+    wide, repeated = torch.zeros(100, dtype=torch.int16), torch.zeros(1, dtype=torch.double).expand(50)
+    holder = Holder(image, image[1:], [leaf, leaf.detach()[3:], (wide[:1],)], {"a": {"b": repeated}})
+    holder.attributes["itself"] = holder
+    assert held_bytes(holder, besides={"image": image}) == 40 + 40 + 200 + 8
+    assert held_bytes(holder) == 40 + 40 + 200 + 8 + 5 * 7 * 4
+
+
+def test_walkers_take_twelve_bytes_each() -> None:
+    assert held_bytes(Walkers.dead(3, per_image=7)) == 3 * 7 * (2 + 1) * 4
+
+
+def test_memory_of_nerfstudios_sampler_is_nothing_and_that_of_ours_grows_with_the_images() -> None:
+    few, many = (
+        sampler_cost.measure([Contestant(n, image_batch(images, 0.001), time.perf_counter) for n in SAMPLERS], 16, int)
+        for images in (4, 8)
+    )
+    for one, two in zip(costs(few), costs(many), strict=True):
+        assert one.memory == 0 if one.sampler == NERFSTUDIO else 1.5 * one.memory < two.memory < 2.5 * one.memory
+    image_bytes = image_batch(8, 0.001)["image"].untyped_storage().nbytes()
+    assert all(cost.memory < image_bytes + 8 * 12_000 for cost in costs(many))
+
+
+def test_images_are_windows_into_one_block_that_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    apart = image_batch(5, 0.0012, masked=True)
+    assert apart["image"].shape == (5, 30, 40, 4)
+    assert apart["image"].untyped_storage().nbytes() == 5 * 30 * 40 * 16
+    monkeypatch.setattr(sampler_cost, "MOST_PIXELS", 2000)
+    for batch in (apart, image_batch(5, 0.0012, masked=True), image_batch(1, 0.0012, masked=True)):
+        image, mask = batch["image"], batch["mask"]
+        assert image.untyped_storage().nbytes() <= (2000 if batch is not apart else 6000) * 16
+        assert torch.equal(image[..., 3:] > 0, mask)
+        assert (mask.float().mean((1, 2, 3)) == 0.5).all()
+        assert len(image[:, 0, 0, 0].unique()) == len(image)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": ()}, r"images is \(\); expected"),
+        ({"images": (10, 0)}, r"images is \(10, 0\); expected numbers of at least 1"),
+        ({"rays": (-1,)}, r"rays is \(-1,\); expected"),
+        ({"megapixels": 0.0}, "megapixels is 0.0; expected 0.0001 to 67"),
+        ({"megapixels": math.nan}, "megapixels is nan; expected"),
+        ({"megapixels": 100.0}, "megapixels is 100.0; expected"),
+    ],
+)
+def test_bad_settings_are_named(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SamplerCost(**options)
+
+
+def test_all_sampling_types_compete() -> None:
+    assert SAMPLERS == ("nerfstudio", *SAMPLING_TYPES)
