@@ -15,6 +15,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.utils import comms, writer
 from nerfstudio.utils.misc import get_orig_class
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import nn
 
 from softmining_nerfstudio import next_steps, random_state
 from softmining_nerfstudio.dataset import SoftMiningDataset, require_frames
@@ -34,9 +35,12 @@ class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
     """Which pixels the training rays go through, and what they count."""
 
 
-class SoftMiningDataManager(VanillaDataManager[TDataset]):
+class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     """Hands out mined rays while training, and uniform ones in eval mode (the exporters draw from it, too). For another
     data set than images: `SoftMiningDataManager[DepthDataset]`.
+
+    A module, so that it learns of eval mode and its state is in the checkpoint: nerfstudio 1.1.5's data managers are,
+    those of its main branch are not.
 
     Raises:
         ValueError: if patches are asked for, the pixel sampler is not one that mines, or there are no images.
@@ -51,6 +55,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset]):
     """Of the checkpoint that was loaded, until training goes on."""
 
     def __init__(self, config: SoftMiningDataManagerConfig, *arguments: Any, **options: Any) -> None:
+        nn.Module.__init__(self)
         try:
             super().__init__(config, *arguments, **options)
         except Exception:

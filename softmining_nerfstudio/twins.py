@@ -6,7 +6,7 @@ import importlib.util
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, TypeVar, Union, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import torch
 from nerfstudio.configs.base_config import LocalWriterConfig
@@ -93,8 +93,11 @@ def soft_mining(config: TrainerConfig, method_name: str | None = None) -> Traine
 def sequential(config: TrainerConfig) -> TrainerConfig:
     """The configuration of a method with a VanillaDataManager in place of its ParallelDataManager."""
     changed = deepcopy(config)
-    if isinstance(changed.pipeline.datamanager, ParallelDataManagerConfig):
-        changed.pipeline.datamanager = _with_fields_of(changed.pipeline.datamanager, VanillaDataManagerConfig)
+    parallel = changed.pipeline.datamanager
+    if isinstance(parallel, ParallelDataManagerConfig):
+        changed.pipeline.datamanager = _with_fields_of(parallel, VanillaDataManagerConfig)
+        if dataset := get_args(parallel._target):
+            changed.pipeline.datamanager._target = VanillaDataManager[dataset[0]]
     return changed
 
 
@@ -130,7 +133,7 @@ def _mining_datamanager(config: TrainerConfig) -> SoftMiningDataManagerConfig:
         )
     mining = _with_fields_of(datamanager, SoftMiningDataManagerConfig)
     mining.pixel_sampler = _with_fields_of(datamanager.pixel_sampler, SoftMiningPixelSamplerConfig)
-    if dataset := getattr(target, "__args__", None):
+    if dataset := get_args(target):
         mining._target = SoftMiningDataManager[dataset[0]]
     return mining
 

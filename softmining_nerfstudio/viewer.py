@@ -154,7 +154,7 @@ def on_frustum(yx: Float[Tensor, "n 2"], camera: Any, scale: float) -> Float[Ten
 def _image_figure(counts: Tensor, errors: Tensor) -> go.Figure:
     figure = make_subplots(1, 2, subplot_titles=("rays of the last steps", "error they saw"))
     for column, values, colours in ((1, counts, "Inferno"), (2, errors, "Turbo")):
-        figure.add_trace(go.Heatmap(z=values.tolist(), colorscale=colours, showscale=False), 1, column)
+        figure.add_trace(go.Heatmap(z=values.tolist(), zmin=0, colorscale=colours, showscale=False), 1, column)
     figure.update_xaxes(showticklabels=False)
     figure.update_yaxes(showticklabels=False, autorange="reversed")
     return _laid_out(figure)

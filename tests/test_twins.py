@@ -12,9 +12,10 @@ import torch
 import yaml
 from nerfstudio.configs.method_configs import all_methods
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
-from nerfstudio.data.datamanagers.parallel_datamanager import ParallelDataManagerConfig
+from nerfstudio.data.datamanagers.parallel_datamanager import ParallelDataManager, ParallelDataManagerConfig
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+from nerfstudio.data.datasets.depth_dataset import DepthDataset
 from nerfstudio.data.pixel_samplers import PairPixelSamplerConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
@@ -161,7 +162,7 @@ def test_what_cannot_be_mined_says_why_and_what_to_use(change: Callable, message
 
 
 def with_datamanager(**changes: object) -> TrainerConfig:
-    config = copy.deepcopy(all_methods["depth-nerfacto"])
+    config = sequential(all_methods["depth-nerfacto"])  # on nerfstudio's main branch it is parallel
     for name, value in changes.items():
         setattr(config.pipeline.datamanager, name, value)
     return config
@@ -220,7 +221,7 @@ def test_a_trainer_of_its_own_is_kept() -> None:
     class Theirs(Trainer):
         pass
 
-    config = copy.deepcopy(all_methods["depth-nerfacto"])
+    config = sequential(all_methods["depth-nerfacto"])  # on nerfstudio's main branch it is parallel
     config._target = Theirs
     assert soft_mining(config)._target is Theirs
 
@@ -230,4 +231,8 @@ def test_only_the_parallel_data_manager_is_replaced() -> None:
     changed = sequential(config)
     assert isinstance(config.pipeline.datamanager, ParallelDataManagerConfig)
     assert type(changed.pipeline.datamanager) is VanillaDataManagerConfig
-    assert sequential(all_methods["depth-nerfacto"]) == all_methods["depth-nerfacto"]
+    assert sequential(changed) == changed
+    parallel = ParallelDataManagerConfig(_target=ParallelDataManager[DepthDataset])
+    config = copy.deepcopy(config)
+    config.pipeline.datamanager = parallel
+    assert sequential(config).pipeline.datamanager._target == VanillaDataManager[DepthDataset]

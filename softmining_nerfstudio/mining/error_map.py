@@ -71,8 +71,8 @@ class ErrorMap(Strategy):
         for row, column, weight in _cells_around(yx, size):
             # cells that a mask closes are not drawn from, and hold nothing
             weight = torch.where(self.respawn.allowed.cells[image, row, column] > 0, weight, 0)
-            self.sums = self.sums.index_put((image, row, column), estimate * weight, accumulate=True)
-        self.visited = self.visited.index_fill(0, image, True)
+            self.sums.index_put_((image, row, column), estimate * weight, accumulate=True)
+        self.visited[image] = True
         self.step += 1
         if self.step >= self.period:
             self._renew()
@@ -117,7 +117,7 @@ class ErrorMap(Strategy):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on with these maps."""
-        self.sums, self.visited = state["sums"].cpu(), state["visited"].cpu()
+        self.sums, self.visited = state["sums"].cpu().clone(), state["visited"].cpu().clone()
         self.per_image = state["per_image"].cpu()
         self.density.cells, self.density.rows = state["cells"].cpu().clone(), state["rows"].cpu().clone()
         self.step, self.period = state["period"].tolist()
