@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Type, get_args  # noqa: UP035
 
 import torch
 from nerfstudio.cameras.cameras import CameraType
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
     """A ray-based data manager that mines its training rays."""
 
-    _target: type = field(default_factory=lambda: SoftMiningDataManager)
+    # `type` would make tyro warn of generic ones
+    _target: Type = field(default_factory=lambda: SoftMiningDataManager)  # noqa: UP006
     pixel_sampler: SoftMiningPixelSamplerConfig = field(default_factory=SoftMiningPixelSamplerConfig)
     """Which pixels the training rays go through, and what they count."""
 
