@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Type, get_args  # noqa: UP035
 
 import torch
+from jaxtyping import Float
 from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datamanagers.base_datamanager import TDataset, VanillaDataManager, VanillaDataManagerConfig
@@ -15,7 +16,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.utils import comms, writer
 from nerfstudio.utils.misc import get_orig_class
 from nerfstudio.utils.rich_utils import CONSOLE
-from torch import nn
+from torch import Tensor, nn
 
 from softmining_nerfstudio import next_steps, random_state
 from softmining_nerfstudio.dataset import SoftMiningDataset, require_frames
@@ -154,8 +155,10 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         def draw(step: int) -> None:
             if self.panel is not None:
                 self.panel.after_step()
-            if sampler is not None and sampler.trace and step % trainer.config.steps_per_eval_image == 0:
-                self._log_pictures(sampler, step)
+            if sampler is not None and step % trainer.config.steps_per_eval_image == 0:
+                image = 0 if self.panel is None else self.panel.shown_image
+                for name, picture in self.pictures(image).items():
+                    writer.put_image(f"Soft Mining/{name} of {sampler.image_names[image]}", picture, step)
 
         def say_what_next(step: int) -> None:
             del step
@@ -169,16 +172,17 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
             TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], say_what_next),
         ]
 
-    def _log_pictures(self, sampler: SoftMiningPixelSampler, step: int) -> None:
-        """Where the rays of the image shown in the viewer went, and its walkers, for TensorBoard."""
-        image = 0 if self.panel is None else self.panel.shown_image
+    def pictures(self, image: int) -> dict[str, Float[Tensor, "height width 3"]]:
+        """Where the last rays of a training image went, and its walkers; none where nothing was mined yet."""
+        sampler = self.train_pixel_sampler
+        if sampler is None or not sampler.trace:
+            return {}
         assert self.train_dataset is not None
         picture = over_white(self.train_dataset.get_image_float32(image))
-        rays = heat_map(sampler.trace.of_image(image)[0], *picture.shape[:2])
-        writer.put_image(f"Soft Mining/rays of {sampler.image_names[image]}", rays, step)
+        found = {"rays": heat_map(sampler.trace.of_image(image)[0], *picture.shape[:2])}
         if sampler.walkers is not None:
-            walkers = with_walkers(picture, sampler.walkers.yx[image], sampler.walkers.error[image])
-            writer.put_image(f"Soft Mining/walkers on {sampler.image_names[image]}", walkers, step)
+            found["walkers"] = with_walkers(picture, sampler.walkers.yx[image], sampler.walkers.error[image])
+        return found
 
 
 def _exportable(dataset: TDataset) -> TDataset:

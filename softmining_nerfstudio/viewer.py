@@ -24,6 +24,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 from viser import GuiEvent
 
+from softmining_nerfstudio.current_error import current_error
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trace import Trace, error_colours
 
@@ -59,6 +60,8 @@ class MiningPanel(ViewerControl):
             self.respawn = gui.add_slider("Respawned share", 0.0, 1.0, 0.01, round(config.langevin.respawn_fraction, 2))
             self.redraw = gui.add_button("Re-draw all walkers")
             self.image = gui.add_slider("Image", 0, len(self.sampler.image_names) - 1, 1, 0)
+            self.render = gui.add_button("Render its error", hint="Of the whole image, as the model is now")
+            self.error_plot = gui.add_plotly(go.Figure(), aspect=1.2, visible=False)
             self.image_plot = gui.add_plotly(go.Figure(), aspect=1.8, visible=False)
             self.curves_plot = gui.add_plotly(go.Figure(), aspect=1.0, visible=False)
             self.images_plot = gui.add_plotly(go.Figure(), aspect=1.8, visible=False)
@@ -72,6 +75,7 @@ class MiningPanel(ViewerControl):
         for handle, changed in changes:
             handle.on_update(partial(self._change, changed))
         self.redraw.on_click(lambda _: self._while_training_waits(self.sampler.restart))
+        self.render.on_click(lambda _: self._while_training_waits(self.render_error))
         self.live.on_update(lambda _: self._show(self.live.value))
         self.image.on_update(lambda _: self._show(self.live.value))
         self._viewer = viewer
@@ -105,6 +109,13 @@ class MiningPanel(ViewerControl):
             self.image_plot.figure = _image_figure(*self.trace.of_image(self.image.value))
             self.curves_plot.figure = _curves_figure(self.trace)
             self.images_plot.figure = _images_figure(self.trace.per_image(len(self.sampler.image_names)))
+
+    def render_error(self) -> None:
+        """Show the error of the whole image, as the model is now."""
+        error = current_error(self._viewer.pipeline, self.image.value)
+        title = f"error of image {self.image.value} (mean {float(error.mean()):.3f})"
+        self.error_plot.figure = _heat_maps({title: (error, "Turbo")})
+        self.error_plot.visible = True
 
     def _show(self, shown: bool) -> None:
         """Draw at once, or take away what was drawn."""
@@ -152,8 +163,13 @@ def on_frustum(yx: Float[Tensor, "n 2"], camera: Any, scale: float) -> Float[Ten
 
 
 def _image_figure(counts: Tensor, errors: Tensor) -> go.Figure:
-    figure = make_subplots(1, 2, subplot_titles=("rays of the last steps", "error they saw"))
-    for column, values, colours in ((1, counts, "Inferno"), (2, errors, "Turbo")):
+    return _heat_maps({"rays of the last steps": (counts, "Inferno"), "error they saw": (errors, "Turbo")})
+
+
+def _heat_maps(maps: dict[str, tuple[Tensor, str]]) -> go.Figure:
+    """Maps side by side, by title, and their colour scales."""
+    figure = make_subplots(1, len(maps), subplot_titles=tuple(maps))
+    for column, (values, colours) in enumerate(maps.values(), 1):
         figure.add_trace(go.Heatmap(z=values.tolist(), zmin=0, colorscale=colours, showscale=False), 1, column)
     figure.update_xaxes(showticklabels=False)
     figure.update_yaxes(showticklabels=False, autorange="reversed")

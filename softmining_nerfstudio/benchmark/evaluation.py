@@ -114,8 +114,8 @@ def whole_views(model: Model, dataset: InputDataset, count: int) -> dict[str, fl
 
 def render(model: Model, dataset: InputDataset, view: int, path: Path) -> None:
     """Write a view to a PNG file, and the true one beside it as `truth.png`."""
-    _write(_colours(model.get_outputs_for_camera(dataset.cameras[view : view + 1].to(model.device))), path)
-    _write(blending(model)(dataset[view]["image"]), path.parent / "truth.png")
+    write_image(_colours(model.get_outputs_for_camera(dataset.cameras[view : view + 1].to(model.device))), path)
+    write_image(blending(model)(dataset[view]["image"]), path.parent / "truth.png")
 
 
 def _colours(outputs: dict[str, Any]) -> Tensor:
@@ -128,6 +128,7 @@ def blending(model: Any) -> Callable[[Tensor], Tensor]:
     return lambda colours: model.renderer_rgb.blend_background(colours.to(model.device)).cpu()
 
 
-def _write(rgb: Float[Tensor, "height width 3"], path: Path) -> None:
+def write_image(rgb: Float[Tensor, "height width 3"], path: Path) -> None:
+    """Write colours in [0, 1] to a PNG file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray((rgb.nan_to_num().clamp(0, 1) * 255).round().byte().cpu().numpy()).save(path)

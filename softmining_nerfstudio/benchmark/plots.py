@@ -1,4 +1,4 @@
-"""The plots of a report: PSNR over time, speed-up bars, and strips of renders at equal time.
+"""The plots of a report: PSNR over time, speed-up bars, strips of renders at equal time, and what was mined.
 
 Lines are medians over seeds, bands reach from the least to the most. The baseline is black, the tuned baseline dashed,
 the method that is most ahead at equal time thick; a colour means the same method in every plot.
@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from softmining_nerfstudio.benchmark.looks import PANEL, STYLE, Look, looks_of
+from softmining_nerfstudio.benchmark.mined import over_steps
 from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.speedup import Spread
 from softmining_nerfstudio.benchmark.strip import at_equal_time, strip
@@ -43,6 +44,8 @@ def write(study: Study, folder: Path, directory: Path) -> list[Path]:
         for scene in study.scenes:
             if moment := at_equal_time(study, scene, folder):
                 figures[f"renders-{file_name(scene)}"] = strip(moment, folder, study, scene)
+            if (pictures := over_steps(study, scene, folder)) is not None:
+                figures[f"mined-{file_name(scene)}"] = pictures
         paths = [directory / f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
         for path in paths:
             figures[path.stem].savefig(path, bbox_inches="tight")

@@ -44,6 +44,8 @@ class Measurement:
     """The view to be shown in a strip, as rendered now; relative to the results folder."""
     final: dict[str, float] | None = None
     """At the last step only: mean psnr, ssim and, where available, lpips of whole held-out views."""
+    mined: dict[str, str] | None = None
+    """Pictures of what the miner did in the first training image, rays and walkers; relative to the results folder."""
 
     @property
     def run(self) -> Run:

@@ -68,11 +68,11 @@ def strip(moment: Moment, folder: Path, study: Study, scene: str) -> Figure:
 
     The true view and the errors are left out if `truth.png` is not beside the renders.
     """
-    images = [_image(folder / str(m.render)) for m in moment.shown]
+    images = [read_image(folder / str(m.render)) for m in moment.shown]
     size, unit = unit_of(moment.time)
     captions = [f"{m.method}\n{getattr(m, study.clock) / size:.3g} {unit}, {m.psnr:.1f} dB" for m in moment.shown]
     truth_path = (folder / str(moment.shown[0].render)).parent / "truth.png"
-    truth = _image(truth_path) if truth_path.exists() else None
+    truth = read_image(truth_path) if truth_path.exists() else None
     errors: list[np.ndarray] = []
     if truth is not None:
         errors = [np.abs(image - truth).mean(-1) for image in images]
@@ -120,6 +120,6 @@ def _scale_bar(figure: Figure, empty: Axes, top: float) -> None:
     bar.ax.grid(visible=False)
 
 
-def _image(path: Path) -> np.ndarray:
+def read_image(path: Path) -> np.ndarray:
     """Colours between 0 and 1."""
     return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255

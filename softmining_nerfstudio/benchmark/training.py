@@ -25,6 +25,7 @@ from softmining_nerfstudio.benchmark.clock import Clock, forget_peak_memory, pea
 from softmining_nerfstudio.benchmark.results import Measurement
 from softmining_nerfstudio.benchmark.task import Task, configure
 from softmining_nerfstudio.checkpoints import newest
+from softmining_nerfstudio.datamanager import SoftMiningDataManager
 from softmining_nerfstudio.perceptual import lazy_lpips
 from softmining_nerfstudio.trainer import SoftMiningTrainer
 
@@ -75,9 +76,9 @@ class MeasuredTrainer(SoftMiningTrainer):
 
     def _measure(self, step: int) -> None:
         """Append a line to the results."""
-        task, model = self.task, self.pipeline.model
+        task, model, datamanager = self.task, self.pipeline.model, self.pipeline.datamanager
         self.peak_memory = max(self.peak_memory, peak_memory(self.clock.device))
-        path = Path("renders") / task.name / f"step-{step:06d}.png"
+        path, mined = Path("renders") / task.name / f"step-{step:06d}.png", {}
         with evaluation.undisturbed(self.pipeline):
             psnr = self.pixels.psnr(model)
             is_last = step == task.steps
@@ -85,6 +86,10 @@ class MeasuredTrainer(SoftMiningTrainer):
             if task.is_shown(step):
                 assert task.strip_view is not None
                 evaluation.render(model, self.dataset, task.strip_view, Path(task.folder) / path)
+                pictures = datamanager.pictures(0) if isinstance(datamanager, SoftMiningDataManager) else {}
+                for name, picture in pictures.items():
+                    mined[name] = path.with_name(f"{name}-{step:06d}.png").as_posix()
+                    evaluation.write_image(picture, Path(task.folder) / mined[name])
         record = Measurement(
             **task.run._asdict(),
             step=step,
@@ -94,6 +99,7 @@ class MeasuredTrainer(SoftMiningTrainer):
             peak_memory=self.peak_memory,
             render=path.as_posix() if task.is_shown(step) else None,
             final=final,
+            mined=mined or None,
         )
         results.append(Path(task.folder), record)
         forget_peak_memory(self.clock.device)

@@ -84,3 +84,8 @@ def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
     cells = [*(f"{m.psnr:.2f}" for m in measured), f"{measured[2].final['psnr']:.2f}"]
     assert f"| lmc | 1 | {' | '.join(cells)} |" in markdown
     assert "](plots/renders-ship.png)" in markdown
+    assert not measured[0].mined  # before the first step
+    assert measured[2].mined is not None
+    assert measured[2].mined.keys() == {"rays", "walkers"}
+    assert all((tmp_path / picture).exists() for picture in measured[2].mined.values())
+    assert "](plots/mined-ship.png)" in markdown

@@ -7,6 +7,7 @@ from pathlib import Path
 from hand_worked import markdown_of, write_render
 from PIL import Image
 
+from softmining_nerfstudio.benchmark.mined import over_steps
 from softmining_nerfstudio.benchmark.strip import at_equal_time
 from softmining_nerfstudio.benchmark.study import read
 
@@ -50,3 +51,21 @@ def test_there_is_no_strip_where_the_renders_are_gone(folder: Path) -> None:
     shutil.rmtree(folder / "renders")
     assert at_equal_time(read(folder).study, "chair", folder) is None
     assert "renders-chair" not in markdown_of(folder, plots=folder / "plots")
+
+
+def test_what_was_mined_is_shown_over_steps(folder: Path) -> None:
+    path, lines = folder / "measurements.jsonl", []
+    for line in map(json.loads, path.read_text().splitlines()):
+        if (line["method"], line["seed"]) == ("mined", 2) and line["step"]:
+            line["mined"] = {kind: write_render(folder, f"mined-{kind}", line["step"]) for kind in ("rays", "walkers")}
+        lines.append(line)
+    assert over_steps(read(folder).study, "chair", folder) is None
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    figure = over_steps(read(folder).study, "chair", folder)
+    assert figure is not None
+    assert [axes.get_title() for axes in figure.axes] == [*(f"step {step}" for step in (100, 200, 300, 400)), *[""] * 4]
+    assert [axes.get_ylabel() for axes in figure.axes[::4]] == ["mined\nrays", "mined\nwalkers"]
+    assert all(len(axes.images) == 1 for axes in figure.axes)
+    shutil.rmtree(folder / "renders" / "mined-rays")
+    assert len(over_steps(read(folder).study, "chair", folder).axes) == 4
+    assert "](results/plots/mined-chair.png)" in markdown_of(folder, plots=folder / "plots")
