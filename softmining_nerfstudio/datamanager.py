@@ -78,7 +78,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         """Load the images, set up the sampler, and say what would not be expected of it."""
         super().setup_train()
         sampler = self.train_pixel_sampler
-        if sampler is not None and sampler.walkers is not None and not sampler.strategy.needs_score:
+        if sampler is not None and sampler.config.sampling_type == "lmc" and not sampler.strategy.needs_score:
             CONSOLE.print("The walkers have no drift: they follow the error by dying and reappearing alone.")
 
     def create_train_dataset(self) -> TDataset:
@@ -120,6 +120,10 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         # not through the ray generator: it looks coordinates up by integer, which cuts the gradient
         cameras = self.train_ray_generator.cameras
         return cameras.generate_rays(camera_indices=batch["indices"][:, :1], coords=yx), batch
+
+    def get_train_rays_per_batch(self) -> int:
+        """Of the batch in flight: the trainer tells the rays per second from it."""
+        return super().get_train_rays_per_batch() if self.train_pixel_sampler is None else self.train_pixel_sampler.rays
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint needs beyond tensors of fixed shape, for training to go on as if never interrupted."""

@@ -19,6 +19,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
+from softmining_nerfstudio.mining.batch_growth import BatchGrowth
 from softmining_nerfstudio.twins import sequential, soft_mining
 
 TWINS = {
@@ -98,8 +99,8 @@ softmining_lite = MethodSpecification(
             ),
             optimizers={
                 group: {
-                    "optimizer": AdamOptimizerConfig(lr=2e-2, eps=1e-15),
-                    "scheduler": ExponentialDecaySchedulerConfig(warmup_steps=100, lr_final=2e-3, max_steps=LITE_STEPS),
+                    "optimizer": AdamOptimizerConfig(lr=4e-2, eps=1e-15),
+                    "scheduler": ExponentialDecaySchedulerConfig(warmup_steps=100, lr_final=4e-3, max_steps=LITE_STEPS),
                 }
                 for group in ("proposal_networks", "fields")
             },
@@ -109,4 +110,7 @@ softmining_lite = MethodSpecification(
         "softmining-lite",
     ),
     description="A small nerfacto on soft-mined rays: objects on a plain background, in minutes on a laptop's CPU.",
+)
+softmining_lite.config.pipeline.datamanager.pixel_sampler.growth = BatchGrowth(  # type: ignore[attr-defined]
+    spread=0.5, steps=LITE_STEPS
 )

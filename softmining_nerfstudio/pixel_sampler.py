@@ -14,6 +14,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from softmining_nerfstudio.loaded_images import LoadedImages
+from softmining_nerfstudio.mining.batch_growth import BatchGrowth
 from softmining_nerfstudio.mining.controls import (
     Foreground,
     StaticEdges,
@@ -22,19 +23,22 @@ from softmining_nerfstudio.mining.controls import (
     WeightedForeground,
     WeightedUniform,
 )
+from softmining_nerfstudio.mining.diffusion import DiffusionConfig
 from softmining_nerfstudio.mining.error_map import ErrorMap
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.images import Images, gather
 from softmining_nerfstudio.mining.importance import ImportanceConfig, effective_sample_size
-from softmining_nerfstudio.mining.langevin import Langevin
+from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.mining.respawn import Respawn
 from softmining_nerfstudio.mining.strategy import Seen, Strategy
-from softmining_nerfstudio.mining.walkers import LangevinConfig, Walkers
+from softmining_nerfstudio.mining.walkers import Walk, Walkers
+from softmining_nerfstudio.mining.walking import Walking
 from softmining_nerfstudio.trace import Trace
 
 SamplingType = Literal[
     "uniform",
     "lmc",
+    "dmc",
     "uniform-per-image",
     "uniform-weighted",
     "foreground",
@@ -59,13 +63,18 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     """Which pixels the training rays go through, and what they count."""
 
     _target: type = field(default_factory=lambda: SoftMiningPixelSampler)
-    sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "lmc"
-    """uniform: every pixel alike, plain loss (what nerfacto does). lmc: soft mining by Langevin Monte-Carlo. The others
-    are controls for benchmarks: see mining/controls.py and mining/error_map.py."""
+    sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
+    """uniform: every pixel alike, plain loss (what nerfacto does). lmc: soft mining by Langevin Monte-Carlo, as in the
+    paper. dmc: soft mining by diffusion Monte-Carlo, which needs no gradient. The others are controls for benchmarks:
+    see mining/controls.py and mining/error_map.py."""
     uniform_fraction: float = 0.1
     """Fraction of every batch drawn uniformly from all loaded images, whatever the sampling type."""
+    growth: BatchGrowth = field(default_factory=BatchGrowth)
+    """How many rays a batch has over training, whatever the sampling type."""
     langevin: LangevinConfig = field(default_factory=LangevinConfig)
     """How the walkers of lmc move and die."""
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    """How the walkers of dmc move and die."""
     importance: ImportanceConfig = field(default_factory=ImportanceConfig)
     """How the loss of mined rays is corrected."""
 
@@ -75,8 +84,9 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
         Raises:
             ValueError: if there is none of that name.
         """
-        if self.sampling_type == "lmc":
-            return Langevin(respawn, generator, self.langevin)
+        walks: dict[str, Walk] = {"lmc": self.langevin, "dmc": self.diffusion}
+        if self.sampling_type in walks:
+            return Walking(respawn, generator, walks[self.sampling_type])
         if self.sampling_type not in CONTROLS:
             raise ValueError(f"sampling type {self.sampling_type!r} is unknown; expected one of {SAMPLING_TYPES}")
         return CONTROLS[self.sampling_type](respawn, generator)
@@ -106,6 +116,8 @@ class SoftMiningPixelSampler(PixelSampler):
     """
 
     config: SoftMiningPixelSamplerConfig
+    rays: int
+    """In the last batch; `num_rays_per_batch` is what is asked for."""
 
     def __init__(
         self, config: SoftMiningPixelSamplerConfig, image_names: list[str] | None = None, **kwargs: Any
@@ -141,6 +153,7 @@ class SoftMiningPixelSampler(PixelSampler):
         if num_rays_per_batch < 1:
             raise ValueError(f"{num_rays_per_batch} rays per batch; expected at least 1")
         super().set_num_rays_per_batch(num_rays_per_batch)
+        self.rays = num_rays_per_batch
 
     def sample(self, image_batch: dict) -> dict:
         """A batch of pixels drawn uniformly, whatever the sampling type."""
@@ -165,8 +178,9 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         self.settle()
         loaded = self._load(image_batch)
-        images, uniform = loaded.images, round(self.config.uniform_fraction * self.num_rays_per_batch)
-        drawn = self.strategy.draw(images, self.num_rays_per_batch - uniform)
+        self.rays = self.config.growth.rays_at(step, self.num_rays_per_batch)
+        images, uniform = loaded.images, round(self.config.uniform_fraction * self.rays)
+        drawn = self.strategy.draw(images, self.rays - uniform)
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
         batch = self._collate(loaded, slot, yx)
@@ -219,7 +233,7 @@ class SoftMiningPixelSampler(PixelSampler):
     @property
     def walkers(self) -> Walkers | None:
         """The population; None where the strategy has none."""
-        return self.strategy.walkers if isinstance(self.strategy, Langevin) else None
+        return self.strategy.walkers if isinstance(self.strategy, Walking) else None
 
     def reconfigure(self, config: SoftMiningPixelSamplerConfig) -> None:
         """Go on with other settings, and with what has been learnt."""

@@ -21,7 +21,7 @@ from nerfstudio.utils.writer import EventName
 
 from softmining_nerfstudio.checkpoints import allow_numpy_scalars
 from softmining_nerfstudio.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
-from softmining_nerfstudio.mining.walkers import LangevinConfig
+from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.model import mined
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trainer import SoftMiningTrainerConfig
@@ -33,7 +33,7 @@ IMPLEMENTATION = "tcnn" if DEVICE == "cuda" and importlib.util.find_spec("tinycu
 
 NO_SCORE = (TensoRFModel, NGPModel, DepthNerfactoModel)
 """Models without a gradient of the colour loss at the pixels: the first two detach their sample positions, and the
-depth loss of the third reaches the pixels, too. Their walkers have no drift."""
+depth loss of the third reaches the pixels, too. Their walkers have no drift, with lmc either."""
 
 Config = TypeVar("Config")
 

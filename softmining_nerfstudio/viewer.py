@@ -50,14 +50,17 @@ class MiningPanel(ViewerControl):
         """Build the panel; the viewer calls it when it starts."""
         super()._setup(viewer)
         config, gui = self.sampler.config, viewer.viser_server.gui
+        walk = "langevin" if config.sampling_type == "lmc" else "diffusion"
         with gui.add_folder("Soft mining", expand_by_default=False):
             self.live = gui.add_checkbox("Live", False, hint="Draw walkers and plots while training goes on")
             kinds = tuple(dict.fromkeys((config.sampling_type, "uniform")))
             self.sampling = gui.add_dropdown("Sampling", kinds, initial_value=kinds[0])
-            self.noise = gui.add_slider("Noise, px", 0.0, 32.0, 0.5, config.langevin.noise)
+            label, most, step = ("Noise, px", 32.0, 0.5) if walk == "langevin" else ("Noise, of the size", 0.25, 0.005)
+            self.noise = gui.add_slider(label, 0.0, most, step, getattr(config, walk).noise)
             self.alpha = gui.add_slider("Alpha", 0.0, 1.0, 0.05, config.importance.alpha)
             self.uniform = gui.add_slider("Uniform share", 0.0, 1.0, 0.05, config.uniform_fraction)
-            self.respawn = gui.add_slider("Respawned share", 0.0, 1.0, 0.01, round(config.langevin.respawn_fraction, 2))
+            respawned = round(getattr(config, walk).respawn_fraction, 2)
+            self.respawn = gui.add_slider("Respawned share", 0.0, 1.0, 0.01, respawned)
             self.redraw = gui.add_button("Re-draw all walkers")
             self.image = gui.add_slider("Image", 0, len(self.sampler.image_names) - 1, 1, 0)
             self.render = gui.add_button("Render its error", hint="Of the whole image, as the model is now")
@@ -67,10 +70,10 @@ class MiningPanel(ViewerControl):
             self.images_plot = gui.add_plotly(go.Figure(), aspect=1.8, visible=False)
         changes: list[tuple[Any, Callable[[Any, Any], SoftMiningPixelSamplerConfig]]] = [
             (self.sampling, lambda config, value: replace(config, sampling_type=value)),
-            (self.noise, lambda config, value: replace(config, langevin=replace(config.langevin, noise=value))),
+            (self.noise, lambda c, value: replace(c, **{walk: replace(getattr(c, walk), noise=value)})),
             (self.alpha, lambda config, value: replace(config, importance=replace(config.importance, alpha=value))),
             (self.uniform, lambda config, value: replace(config, uniform_fraction=value)),
-            (self.respawn, lambda c, value: replace(c, langevin=replace(c.langevin, respawn_fraction=value))),
+            (self.respawn, lambda c, value: replace(c, **{walk: replace(getattr(c, walk), respawn_fraction=value)})),
         ]
         for handle, changed in changes:
             handle.on_update(partial(self._change, changed))

@@ -8,7 +8,7 @@ import torch
 from nerfstudio.cameras.cameras import Cameras, CameraType
 
 from softmining_nerfstudio.datamanager import SoftMiningDataManager
-from softmining_nerfstudio.mining.walkers import LangevinConfig
+from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 
 IMAGES, HEIGHT, WIDTH, RAYS, RADIUS = 3, 32, 64, 200, 14.0
@@ -42,7 +42,7 @@ KINDS = {
 
 def sampler_of(seen_by: Cameras, drift: float) -> SoftMiningPixelSampler:
     """The sampler that the data manager sets up for a data set with these cameras."""
-    config = SoftMiningPixelSamplerConfig(langevin=LangevinConfig(drift=drift))
+    config = SoftMiningPixelSamplerConfig(sampling_type="lmc", langevin=LangevinConfig(drift=drift))
     manager = SimpleNamespace(config=SimpleNamespace(pixel_sampler=config, patch_size=1))
     filenames = [SimpleNamespace(name=f"{i}.png") for i in range(IMAGES)]
     dataset = SimpleNamespace(cameras=seen_by, image_filenames=filenames)

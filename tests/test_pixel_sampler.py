@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from softmining_nerfstudio.mining.batch_growth import BatchGrowth
 from softmining_nerfstudio.mining.importance import ImportanceConfig
-from softmining_nerfstudio.mining.walkers import LangevinConfig
+from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.pixel_sampler import SAMPLING_TYPES, SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 
 IMAGES, HEIGHT, WIDTH = 6, 20, 30
@@ -58,14 +59,14 @@ def test_every_key_of_the_image_batch_follows_the_mined_pixels() -> None:
 
 def test_rays_go_through_pixel_centres_and_ask_for_a_gradient_only_with_drift() -> None:
     for drift in (0.0, 1.0):
-        mined, yx = sampler(langevin=LangevinConfig(drift=drift)).mine(image_batch(), 0)
+        mined, yx = sampler(sampling_type="lmc", langevin=LangevinConfig(drift=drift)).mine(image_batch(), 0)
         torch.testing.assert_close(yx.detach(), mined["indices"][:, 1:] + 0.5)
         assert yx.requires_grad == (drift > 0)
         assert yx.is_leaf
 
 
 def test_walkers_gather_where_the_error_is() -> None:
-    miner = sampler(rays=300, langevin=LangevinConfig(drift=0.0, noise=0.3))
+    miner = sampler(rays=300, sampling_type="lmc", langevin=LangevinConfig(drift=0.0, noise=0.3))
     last = train(miner, image_batch(), 60, lambda indices: 0.5 * (indices[:, 2] < 10) + 1e-3)[-1]
     assert (last["indices"][:, 2] < 10).float().mean() > 0.6  # a third of the columns
 
@@ -87,6 +88,14 @@ def test_the_number_of_rays_may_change_between_steps() -> None:
     for rays in (60, 200, 7, 1, 300):
         miner.set_num_rays_per_batch(rays)
         assert len(train(miner, batch, 2)[-1]["image"]) == rays
+
+
+def test_the_batch_grows_while_its_mean_is_what_was_asked_for() -> None:
+    miner, batch = sampler(growth=BatchGrowth(spread=0.5, steps=8)), image_batch()
+    assert [len(mined["image"]) for mined in train(miner, batch, 10)] == [30, 38, 45, 52, 60, 68, 75, 82, 90, 90]
+    assert miner.rays == 90
+    assert miner.num_rays_per_batch == 60
+    assert len(miner.sample(batch)["image"]) == 60  # for all but training
 
 
 def test_images_that_went_out_keep_their_walkers() -> None:
@@ -198,7 +207,7 @@ def test_a_restored_sampler_goes_on_with_the_same_batches() -> None:
     ("saved", "line"),
     [
         (lambda: sampler(rays=12), "batches were of 12 rays: going on with batches of 60"),
-        (lambda: sampler(sampling_type="uniform"), "sampling was uniform: starting lmc anew"),
+        (lambda: sampler(sampling_type="uniform"), "sampling was uniform: starting dmc anew"),
         (lambda: sampler(images=4), "is for 4 images, not 6"),
     ],
 )

@@ -79,7 +79,7 @@ def test_tensorboard_has_the_mining_numbers_and_pictures(trained: tuple[Path, st
     events = EventAccumulator(str(trained[0])).Reload()
     assert {"Mean Error", "Effective Samples", "Redrawn", "Alpha"} <= set(events.Tags()["scalars"])
     assert 0 < events.Scalars("Effective Samples")[-1].value <= 1
-    assert {f"Soft Mining/{what} r_0.png" for what in ("rays of", "walkers on")} <= set(events.Tags()["images"])
+    assert {f"Soft Mining/{what} r_0.png" for what in ("rays of", "walkers of")} <= set(events.Tags()["images"])
 
 
 def test_ns_eval_reports_psnr_and_ssim_and_survives_without_lpips(trained: tuple[Path, str], tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
     port = free_port()
     trainer = training(blender_scene, tmp_path, port)
     sampler, panel = trainer.pipeline.datamanager.train_pixel_sampler, trainer.pipeline.datamanager.panel
-    before, points, problems = sampler.config.langevin.noise, [], []
+    before, points, problems = sampler.config.diffusion.noise, [], []
 
     def act(page) -> None:  # type: ignore[no-untyped-def]
         page.get_by_text("Soft mining").click(timeout=60_000)
@@ -161,7 +161,7 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
         slider = page.get_by_role("slider").nth(0)
         page.wait_for_timeout(1000)
         sliders = page.locator("[role=slider]")
-        row = page.locator("div", has=page.get_by_text("Noise, px", exact=True)).last
+        row = page.locator("div", has=page.get_by_text("Noise, of the size", exact=True)).last
         slider = row.locator("xpath=following::*[@role='slider'][1]")
         slider.focus()
         for _ in range(4):
@@ -187,7 +187,7 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
     browser.join()
     trainer.shutdown()
     assert not problems, problems
-    assert sampler.config.langevin.noise == before + 4 * 0.5
+    assert sampler.config.diffusion.noise == pytest.approx(before + 4 * 0.005)
     assert panel.error_plot.visible
     assert panel._next_drawing > 0  # it was drawn from the training loop
     assert len(points[0]) > 10

@@ -6,7 +6,8 @@ Q(x) ∝ e(x), and trains on
     L = mean_n  l(x_n) / Q(x_n)^alpha,      x_n ~ Q                                                  (paper, eq. 7 - 9)
 
 where alpha = 0 is hard mining, alpha = 1 is unbiased importance sampling, and soft mining lies between. As Q changes
-with every optimiser step it is never tabulated: a population of walkers follows it by Langevin Monte-Carlo (eq. 10).
+with every optimiser step it is never tabulated: a population of walkers follows it, in the paper by Langevin
+Monte-Carlo (eq. 10).
 
 Read on in the order of one training step:
 
@@ -14,10 +15,13 @@ Read on in the order of one training step:
     cells.py       coarse per-image densities, and drawing pixels from them
     respawn.py     where a walker appears: anywhere, or on an edge
     walkers.py     the population, and its step: move, kill
+    langevin.py    how walkers move in the paper: up the gradient, shaken by noise
+    diffusion.py   how they move by default: without a gradient, in wide steps
     importance.py  error -> weights, and the alpha schedule
     feedback.py    what one batch of rays reports back: error and score
     strategy.py    what any way of choosing rays does: draw, learn
-    langevin.py    the paper's: draw walkers, let them learn
+    walking.py     soft mining's: draw walkers, let them learn
+    batch_growth.py  how many rays a batch has
 
 and, to compare it with,
 

@@ -1,14 +1,13 @@
-"""The walkers: a population of pixel positions that follows the error density, by Langevin Monte-Carlo (eq. 10)
+"""The walkers: a population of pixel positions that follows the error density.
 
-    x' = x + drift * grad log Q(x) + noise * N(0, I)
-
-Walkers that leave their image, that have nothing left to teach (the lowest corrected losses), or whose numbers are not
-finite die, and reappear elsewhere (`respawn.py`) when they are next drawn: on an edge, or anywhere if they have not
-seen an error yet.
+Each step they move (`langevin.py` and `diffusion.py` say how). Walkers that leave their image, that have nothing left
+to teach (the lowest corrected losses), or whose numbers are not finite die, and reappear elsewhere (`respawn.py`) when
+they are next drawn: on an edge, or anywhere if they have not seen an error yet.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,28 +16,29 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class LangevinConfig:
-    """How walkers move and die. The released code's values at 800 px and 4096 rays: drift 3.9, noise 16.
+class Walk(ABC):
+    """How walkers move, and how many of them die."""
 
-    Raises:
-        ValueError: if a step size is negative or not finite, or the fraction is not within [0, 1].
-    """
+    respawn_fraction: float
+    """Fraction of a batch's walkers, those of lowest corrected loss, that die each step and reappear on edges."""
 
-    drift: float = 4.0
-    """Pixels moved per unit of score, 1 / pixel (a in eq. 10). Larger climbs faster towards hard pixels; 0 needs no
-    gradient through the cameras, which is cheaper. The score is that of the loss, log l: for a squared error it is
-    twice that of Q."""
-    noise: float = 4.0
-    """Standard deviation of the random move per step, pixels (b in eq. 10). Larger explores more."""
-    respawn_fraction: float = 1 / 9
-    """Fraction of a batch's walkers, those of lowest corrected loss, that die each step and reappear on edges. Where a
-    tenth of the batch is uniform rays, 1/9 of the walkers is a tenth of the batch, too, as in the released code."""
+    @property
+    @abstractmethod
+    def needs_score(self) -> bool:
+        """Whether `move` follows the score."""
 
-    def __post_init__(self) -> None:
-        for name in ("drift", "noise"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a finite number of pixels, at least 0")
+    @abstractmethod
+    def move(
+        self, size: Int[Tensor, "n 2"], score: Float[Tensor, "n 2"] | None, generator: torch.Generator
+    ) -> Float[Tensor, "n 2"]:
+        """How far each of n walkers goes, pixels.
+
+        Args:
+            size: height and width of its image, pixels.
+            score: gradient of its log loss, 1 / pixel; None where there is none.
+        """
+
+    def _require_fraction(self) -> None:
         if not 0 <= self.respawn_fraction <= 1:
             raise ValueError(f"respawn_fraction is {self.respawn_fraction}; expected a fraction between 0 and 1")
 
@@ -100,18 +100,18 @@ class Walkers:
         loss: Float[Tensor, " n"],
         score: Float[Tensor, "n 2"] | None,
         size: Int[Tensor, "n 2"],
-        config: LangevinConfig,
+        walk: Walk,
         generator: torch.Generator,
         allowed: Callable[[Float[Tensor, "n 2"]], Bool[Tensor, " n"]] | None = None,
     ) -> tuple[Walkers, Bool[Tensor, " n"]]:
-        """Move walkers `index` by eq. 10, and kill those that left the image, became easy or are not finite.
+        """Move walkers `index`, and kill those that left the image, became easy or are not finite.
 
         Q is 0 on a masked-out pixel: a move onto one is not made, and the walker stays.
 
         Args:
             error: what each saw at its pixel.
             loss: the corrected loss there; the lowest `respawn_fraction` of them die.
-            score: gradient of the log loss, 1 / pixel; None where there is no drift.
+            score: gradient of the log loss, 1 / pixel; None where the walk needs none.
             size: height and width of each walker's image, pixels.
             allowed: whether positions in the walkers' images may be drawn; None where all may.
 
@@ -119,14 +119,12 @@ class Walkers:
             The population after the step, and which of the n died in it.
         """
         before = self.yx.flatten(0, 1)[index]
-        yx = before + config.noise * torch.randn(before.shape, generator=generator)
-        if score is not None:
-            yx = yx + config.drift * score
+        yx = before + walk.move(size, score, generator)
         inside = ((yx >= 0) & (yx < size)).all(-1)  # False for NaN, too
         if allowed is not None:
             barred = inside & ~allowed(torch.where(inside[:, None], yx, before))
             yx = torch.where(barred[:, None], before, yx)
-        alive = inside & error.isfinite() & loss.isfinite() & ~lowest(loss, config.respawn_fraction)
+        alive = inside & error.isfinite() & loss.isfinite() & ~lowest(loss, walk.respawn_fraction)
         moved = self.place(index, torch.where(alive[:, None], yx, torch.nan))
         seen = self.error.flatten().index_copy(0, index, error.to(self.error.dtype)).view_as(self.error)
         return replace(moved, error=seen), ~alive

@@ -20,7 +20,10 @@ STEPS = 20
     ("arguments", "says"),
     [
         (("run", "no.toml"), "cannot read the suite no.toml"),
-        (("run", str(DEMO), "--only-methods", "nerf"), "has no method 'nerf'. Allowed: uniform, lmc, lmc, no gradient"),
+        (
+            ("run", str(DEMO), "--only-methods", "nerf"),
+            "has no method 'nerf'. Allowed: uniform, dmc, lmc",
+        ),
         (("run", str(DEMO), "--only-scenes", "car"), "has no scene 'car'. Allowed: ship"),
         (("run", str(DEMO), "--steps", "0"), "--steps is 0; expected a whole number from 1 on"),
     ],

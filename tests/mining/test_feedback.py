@@ -9,7 +9,8 @@ import torch
 
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.importance import ImportanceConfig
-from softmining_nerfstudio.mining.walkers import LangevinConfig, Walkers
+from softmining_nerfstudio.mining.langevin import LangevinConfig
+from softmining_nerfstudio.mining.walkers import Walkers
 
 SOFT = ImportanceConfig()
 BROKEN = [math.nan, math.inf, -math.inf]

@@ -12,21 +12,36 @@ from softmining_nerfstudio.mining.controls import (
     WeightedForeground,
     WeightedUniform,
 )
+from softmining_nerfstudio.mining.diffusion import DiffusionConfig
 from softmining_nerfstudio.mining.error_map import FIRST_PERIOD, PERIOD_GROWTH, UNIFORM_IMAGES, UNIFORM_PIXELS, ErrorMap
 from softmining_nerfstudio.mining.images import Images, Packed
-from softmining_nerfstudio.mining.langevin import Langevin
+from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.mining.respawn import Respawn
 from softmining_nerfstudio.mining.strategy import Seen
-from softmining_nerfstudio.mining.walkers import LangevinConfig
+from softmining_nerfstudio.mining.walking import Walking
 
 N, HEIGHT, WIDTH = 5, 64, 96
 
 
 def langevin(respawn, generator):
-    return Langevin(respawn, generator, LangevinConfig(drift=0.0))
+    return Walking(respawn, generator, LangevinConfig(drift=0.0))
 
 
-ALL = [langevin, Uniform, WeightedUniform, UniformPerImage, StaticEdges, Foreground, WeightedForeground, ErrorMap]
+def diffusion(respawn, generator):
+    return Walking(respawn, generator, DiffusionConfig())
+
+
+ALL = [
+    langevin,
+    diffusion,
+    Uniform,
+    WeightedUniform,
+    UniformPerImage,
+    StaticEdges,
+    Foreground,
+    WeightedForeground,
+    ErrorMap,
+]
 
 
 def rgba(generator):
@@ -92,8 +107,8 @@ def test_a_strategy_goes_on_from_its_state(make, generator):
 
 def test_what_is_corrected_and_what_learns():
     """The table of the controls: whether the loss has the mined weights, and whether errors are asked for."""
-    assert {make.__name__: (make.corrected, make.learns) for make in (Langevin, *ALL[1:])} == {
-        "Langevin": (True, True),
+    assert {make.__name__: (make.corrected, make.learns) for make in (Walking, *CONTROLS)} == {
+        "Walking": (True, True),
         "Uniform": (False, False),
         "WeightedUniform": (True, False),
         "UniformPerImage": (False, False),
@@ -106,7 +121,7 @@ def test_what_is_corrected_and_what_learns():
 
 def test_only_drift_needs_the_score(generator):
     assert not any(setting(make, generator)[0].needs_score for make in ALL)
-    assert Langevin(Respawn(1), generator, LangevinConfig(drift=1.0)).needs_score
+    assert Walking(Respawn(1), generator, LangevinConfig(drift=1.0)).needs_score
 
 
 @pytest.mark.parametrize("make", [UniformPerImage, StaticEdges])
@@ -203,7 +218,7 @@ def test_a_loss_that_is_not_finite_does_not_reach_the_map(generator):
 
 
 def test_the_share_of_redrawn_walkers_is_told(generator):
-    strategy, images = setting(lambda r, g: Langevin(r, g, LangevinConfig(0.0, 0.0, respawn_fraction=0.25)), generator)
+    strategy, images = setting(lambda r, g: Walking(r, g, LangevinConfig(0.0, 0.0, respawn_fraction=0.25)), generator)
     slot, yx = strategy.draw(images, 400)
     strategy.learn(seen(images, slot, yx, torch.arange(400.0)))
     assert strategy.statistics() == {"Redrawn": 0.25}
@@ -221,7 +236,7 @@ def test_walkers_stay_on_what_is_allowed_instead_of_reappearing(generator):
     masks = torch.zeros(N, HEIGHT, WIDTH, 1)
     masks[:, ::8, ::8] = 1
     strategy, images = setting(
-        lambda r, g: Langevin(r, g, LangevinConfig(0.0, 2.0, respawn_fraction=0.0)), generator, masks=masks
+        lambda r, g: Walking(r, g, LangevinConfig(0.0, 2.0, respawn_fraction=0.0)), generator, masks=masks
     )
     run(strategy, images, 3)
     before = strategy.walkers.yx

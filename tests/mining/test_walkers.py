@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from softmining_nerfstudio.mining.walkers import LangevinConfig, Walkers, lowest
+from softmining_nerfstudio.mining.langevin import LangevinConfig
+from softmining_nerfstudio.mining.walkers import Walkers, lowest
 
 STILL = LangevinConfig(drift=0.0, noise=0.0, respawn_fraction=0.0)
 NON_FINITE = [math.nan, math.inf, -math.inf]
@@ -77,7 +78,7 @@ def test_placing_moves_the_named_walkers_only(generator):
 
 def test_without_drift_and_noise_walkers_stay_where_they_are(generator):
     walkers = population(generator)
-    after, died = walkers.step(torch.arange(15), **situation(generator, 15), config=STILL, generator=generator)
+    after, died = walkers.step(torch.arange(15), **situation(generator, 15), walk=STILL, generator=generator)
     assert torch.equal(after.yx, walkers.yx)
     assert not died.any()
 
@@ -87,7 +88,7 @@ def test_without_drift_and_noise_walkers_stay_where_they_are(generator):
 def test_walkers_stay_inside_their_image_or_die(generator, drift, noise):
     walkers, config = population(generator), LangevinConfig(drift, noise)
     for _ in range(20):
-        walkers, died = walkers.step(torch.arange(15), **situation(generator, 15), config=config, generator=generator)
+        walkers, died = walkers.step(torch.arange(15), **situation(generator, 15), walk=config, generator=generator)
         yx = positions(walkers, torch.arange(15))
         assert torch.equal(yx.isnan().all(-1), died)
         assert ((yx[~died] >= 0) & (yx[~died] < torch.tensor([40, 60]))).all()
@@ -105,7 +106,7 @@ def test_a_walker_dies_exactly_where_its_image_ends(generator, step, dies):
         "size": torch.tensor([[4, 6]]),
     }
     _, died = walkers.step(
-        torch.tensor([0]), **seen, config=LangevinConfig(1.0, 0.0, respawn_fraction=0.0), generator=generator
+        torch.tensor([0]), **seen, walk=LangevinConfig(1.0, 0.0, respawn_fraction=0.0), generator=generator
     )
     assert died.item() is dies
 
@@ -113,7 +114,7 @@ def test_a_walker_dies_exactly_where_its_image_ends(generator, step, dies):
 def test_only_the_named_walkers_move_and_see(generator):
     walkers, index = population(generator), torch.tensor([7, 3])
     seen = situation(generator, 2)
-    after, _ = walkers.step(index, **seen, config=LangevinConfig(), generator=generator)
+    after, _ = walkers.step(index, **seen, walk=LangevinConfig(), generator=generator)
     others = torch.ones(15, dtype=torch.bool).index_fill(0, index, False)
     assert torch.equal(positions(after, others), positions(walkers, others))
     assert torch.equal(after.error.flatten()[others], walkers.error.flatten()[others])
@@ -124,7 +125,7 @@ def test_only_the_named_walkers_move_and_see(generator):
 def test_a_model_may_report_in_half_precision(generator, dtype):
     walkers, seen = population(generator), situation(generator, 15)
     halved = {name: values if name == "size" else values.to(dtype) for name, values in seen.items()}
-    after, _ = walkers.step(torch.arange(15), **halved, config=STILL, generator=generator)
+    after, _ = walkers.step(torch.arange(15), **halved, walk=STILL, generator=generator)
     assert after.yx.dtype == after.error.dtype == torch.float32
     torch.testing.assert_close(after.error.flatten(), seen["error"], atol=0.01, rtol=0)
 
@@ -134,7 +135,7 @@ def test_inputs_are_left_as_they_were(generator):
     seen["score"][3] = math.nan
     tensors = [walkers.yx, walkers.error, index, *seen.values()]
     copies = [tensor.clone() for tensor in tensors]
-    walkers.step(index, **seen, config=LangevinConfig(), generator=generator)
+    walkers.step(index, **seen, walk=LangevinConfig(), generator=generator)
     walkers.place(index, torch.zeros(15, 2))
     walkers.grown(9)
     walkers.choose(torch.arange(3), torch.arange(3), 4, generator)
@@ -148,7 +149,7 @@ def test_same_seed_same_chain(generator):
     def chain(seed):
         walkers, own = start, torch.Generator().manual_seed(seed)
         for _ in range(4):
-            walkers, _ = walkers.step(torch.arange(15), **seen, config=LangevinConfig(noise=1.0), generator=own)
+            walkers, _ = walkers.step(torch.arange(15), **seen, walk=LangevinConfig(noise=1.0), generator=own)
         return walkers.yx.nan_to_num(-1)
 
     assert torch.equal(chain(5), chain(5))
@@ -159,9 +160,9 @@ def test_the_order_in_which_walkers_are_named_does_not_matter(generator):
     walkers, seen, order = population(generator), situation(generator, 15), torch.randperm(15, generator=generator)
     seen["error"][4], seen["score"][9] = math.nan, math.inf
     config = LangevinConfig(noise=0.0, respawn_fraction=0.3)
-    after, died = walkers.step(torch.arange(15), **seen, config=config, generator=generator)
+    after, died = walkers.step(torch.arange(15), **seen, walk=config, generator=generator)
     permuted = {name: values[order] for name, values in seen.items()}
-    after_permuted, died_permuted = walkers.step(order, **permuted, config=config, generator=generator)
+    after_permuted, died_permuted = walkers.step(order, **permuted, walk=config, generator=generator)
     torch.testing.assert_close(after_permuted.yx, after.yx, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(after_permuted.error, after.error, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(died_permuted, died[order])
@@ -189,7 +190,7 @@ def test_the_noise_is_normal_with_its_deviation_in_pixels(generator, score):
     walkers = Walkers(torch.full((1, 5000, 2), 500.0), torch.ones(1, 5000))
     seen = {"error": torch.ones(5000), "loss": torch.ones(5000), "size": torch.full((5000, 2), 1000)}
     config = LangevinConfig(noise=16.0, respawn_fraction=0.0)
-    after, _ = walkers.step(torch.arange(5000), score=score, **seen, config=config, generator=generator)
+    after, _ = walkers.step(torch.arange(5000), score=score, **seen, walk=config, generator=generator)
     moved = (after.yx - walkers.yx)[0] / 16
     assert moved.mean(0).abs().max() < 0.06
     torch.testing.assert_close(moved.T.cov(), torch.eye(2), atol=0.08, rtol=0)
@@ -202,7 +203,7 @@ def test_the_noise_is_normal_with_its_deviation_in_pixels(generator, score):
 def test_exactly_the_walkers_of_lowest_loss_die(generator, n, fraction):
     walkers, seen = population(generator, images=1, per_image=n), situation(generator, n)
     config = replace(STILL, respawn_fraction=fraction)
-    _, died = walkers.step(torch.arange(n), **seen, config=config, generator=generator)
+    _, died = walkers.step(torch.arange(n), **seen, walk=config, generator=generator)
     assert died.sum() == round(n * fraction)
     assert torch.equal(died, seen["loss"] <= round(n * fraction))
 
@@ -214,9 +215,7 @@ def test_a_move_onto_a_forbidden_pixel_is_not_made(generator):
     config = LangevinConfig(drift=0.0, noise=8.0, respawn_fraction=0.0)
 
     def step(allowed):
-        return walkers.step(
-            torch.arange(500), **seen, config=config, generator=generator.manual_seed(3), allowed=allowed
-        )
+        return walkers.step(torch.arange(500), **seen, walk=config, generator=generator.manual_seed(3), allowed=allowed)
 
     (free, died), (kept, died_too) = step(None), step(lambda yx: yx[:, 1] < 30)
     barred = (free.yx[..., 1] >= 30) & ~died
@@ -236,9 +235,9 @@ def test_of_equal_losses_the_first_are_the_lowest():
 def test_a_non_finite_number_kills_its_own_walker_and_no_other(generator, what, value):
     walkers, seen = population(generator), situation(generator, 15)
     config = replace(STILL, drift=1e-3)
-    healthy, _ = walkers.step(torch.arange(15), **seen, config=config, generator=generator)
+    healthy, _ = walkers.step(torch.arange(15), **seen, walk=config, generator=generator)
     seen[what][6] = value
-    after, died = walkers.step(torch.arange(15), **seen, config=config, generator=generator)
+    after, died = walkers.step(torch.arange(15), **seen, walk=config, generator=generator)
     assert died.nonzero().tolist() == [[6]]
     others = torch.arange(15) != 6
     assert torch.equal(positions(after, others), positions(healthy, others))

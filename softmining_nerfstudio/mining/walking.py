@@ -1,0 +1,84 @@
+"""The strategy of soft mining: walkers that follow the error, of which each batch uses some by lot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from softmining_nerfstudio.mining.images import Images
+from softmining_nerfstudio.mining.respawn import Respawn
+from softmining_nerfstudio.mining.strategy import Drawn, Seen, Strategy
+from softmining_nerfstudio.mining.walkers import Walk, Walkers
+
+
+class Walking(Strategy):
+    """Draw walkers, see their errors, move and kill them.
+
+    Args:
+        walk: how they move: the paper's way (`langevin.py`) or ours (`diffusion.py`).
+    """
+
+    def __init__(self, respawn: Respawn, generator: torch.Generator, walk: Walk) -> None:
+        super().__init__(respawn, generator)
+        self.walk = walk
+        self.walkers = Walkers.dead(len(respawn.share), per_image=0)
+        self.redrawn = 0.0
+        self._drawn: Int[Tensor, " n"] = torch.zeros(0, dtype=torch.long)
+        self._allowed: Callable[[Float[Tensor, "n 2"]], Bool[Tensor, " n"]] | None = None
+        """What may be drawn of the images of the walkers that are drawn."""
+
+    @property
+    def needs_score(self) -> bool:
+        """Whether the walkers' moves follow it."""
+        return self.walk.needs_score
+
+    def draw(self, images: Images, count: int) -> Drawn:
+        """`count` walkers by lot; the dead reappear, and those that are on a masked-out pixel."""
+        drawable = self.respawn.drawable(images)
+        per_image = math.ceil(count / len(drawable))
+        if per_image > self.walkers.per_image:
+            self.walkers = self.walkers.grown(per_image)
+        slot, self._drawn = self.walkers.choose(drawable, images.ids, count, self.generator)
+        yx, error = self.walkers.yx.flatten(0, 1)[self._drawn], self.walkers.error.flatten()[self._drawn]
+        dead = ~yx.isfinite().all(-1)
+        self._allowed = None if images.all_allowed else partial(_allowed, images, slot)
+        # none has moved there, but the masks may be others than before an interruption
+        strayed = ~dead & ~_allowed(images, slot, torch.where(dead[:, None], 0, yx))
+        anywhere, on_edge = strayed | (dead & error.isnan()), dead & ~error.isnan()
+        yx[anywhere] = self.respawn.uniform(images, slot[anywhere], self.generator)
+        yx[on_edge] = self.respawn.on_edges(images, slot[on_edge], self.generator)
+        self.walkers = self.walkers.place(self._drawn, yx)
+        return slot, yx
+
+    def learn(self, seen: Seen) -> None:
+        """Move and kill the walkers of the batch."""
+        n = len(self._drawn)
+        score = None if seen.score is None else seen.score[:n]
+        self.walkers, died = self.walkers.step(
+            self._drawn, seen.error[:n], seen.loss[:n], score, seen.size[:n], self.walk, self.generator, self._allowed
+        )
+        self._allowed = None  # the images may go out now
+        self.redrawn = float(died.float().mean()) if n else 0.0
+
+    def statistics(self) -> dict[str, float]:
+        """The share of the batch's walkers that died in the last step."""
+        return {"Redrawn": self.redrawn}
+
+    def state(self) -> dict[str, Tensor]:
+        """The walkers."""
+        return {"yx": self.walkers.yx, "error": self.walkers.error}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on with these walkers; if a batch needs more, new ones join them."""
+        self.walkers = Walkers(state["yx"].cpu(), state["error"].cpu())
+
+
+def _allowed(images: Images, slot: Int[Tensor, " n"], yx: Float[Tensor, "n 2"]) -> Bool[Tensor, " n"]:
+    """Whether these positions may be drawn."""
+    row, column = yx.long().minimum(images.sizes[slot] - 1).unbind(-1)
+    return images.allowed(slot, row, column)
