@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from softmining_nerfstudio import next_steps, random_state
 from softmining_nerfstudio.dataset import SoftMiningDataset, require_frames
-from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
+from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trace import heat_map, over_white, with_walkers
 
 if TYPE_CHECKING:

@@ -3,93 +3,25 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-import tyro
 from jaxtyping import Float, Int
-from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
+from nerfstudio.data.pixel_samplers import PixelSampler
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from softmining_nerfstudio.loaded_images import LoadedImages
-from softmining_nerfstudio.mining.batch_growth import BatchGrowth
-from softmining_nerfstudio.mining.controls import (
-    Foreground,
-    StaticEdges,
-    Uniform,
-    UniformPerImage,
-    WeightedForeground,
-    WeightedUniform,
-)
-from softmining_nerfstudio.mining.diffusion import DiffusionConfig
-from softmining_nerfstudio.mining.error_map import ErrorMap
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.images import Images, gather
-from softmining_nerfstudio.mining.importance import ImportanceConfig, effective_sample_size
-from softmining_nerfstudio.mining.langevin import LangevinConfig
+from softmining_nerfstudio.mining.importance import effective_sample_size
 from softmining_nerfstudio.mining.respawn import Respawn
-from softmining_nerfstudio.mining.strategy import Seen, Strategy
-from softmining_nerfstudio.mining.walkers import Walk, Walkers
+from softmining_nerfstudio.mining.strategy import Seen
+from softmining_nerfstudio.mining.walkers import Walkers
 from softmining_nerfstudio.mining.walking import Walking
+from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trace import Trace
-
-SamplingType = Literal[
-    "uniform",
-    "lmc",
-    "dmc",
-    "uniform-per-image",
-    "uniform-weighted",
-    "foreground",
-    "foreground-weighted",
-    "edges",
-    "error-map",
-]
-SAMPLING_TYPES: tuple[SamplingType, ...] = get_args(SamplingType)
-CONTROLS: dict[str, type[Strategy]] = {
-    "uniform": Uniform,
-    "uniform-per-image": UniformPerImage,
-    "uniform-weighted": WeightedUniform,
-    "foreground": Foreground,
-    "foreground-weighted": WeightedForeground,
-    "edges": StaticEdges,
-    "error-map": ErrorMap,
-}
-
-
-@dataclass
-class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
-    """Which pixels the training rays go through, and what they count."""
-
-    _target: type = field(default_factory=lambda: SoftMiningPixelSampler)
-    sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
-    """uniform: every pixel alike, plain loss (what nerfacto does). lmc: soft mining by Langevin Monte-Carlo, as in the
-    paper. dmc: soft mining by diffusion Monte-Carlo, which needs no gradient. The others are controls for benchmarks:
-    see mining/controls.py and mining/error_map.py."""
-    uniform_fraction: float = 0.1
-    """Fraction of every batch drawn uniformly from all loaded images, whatever the sampling type."""
-    growth: BatchGrowth = field(default_factory=BatchGrowth)
-    """How many rays a batch has over training, whatever the sampling type."""
-    langevin: LangevinConfig = field(default_factory=LangevinConfig)
-    """How the walkers of lmc move and die."""
-    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
-    """How the walkers of dmc move and die."""
-    importance: ImportanceConfig = field(default_factory=ImportanceConfig)
-    """How the loss of mined rays is corrected."""
-
-    def strategy(self, respawn: Respawn, generator: torch.Generator) -> Strategy:
-        """The strategy that the sampling type names.
-
-        Raises:
-            ValueError: if there is none of that name.
-        """
-        walks: dict[str, Walk] = {"lmc": self.langevin, "dmc": self.diffusion}
-        if self.sampling_type in walks:
-            return Walking(respawn, generator, walks[self.sampling_type])
-        if self.sampling_type not in CONTROLS:
-            raise ValueError(f"sampling type {self.sampling_type!r} is unknown; expected one of {SAMPLING_TYPES}")
-        return CONTROLS[self.sampling_type](respawn, generator)
 
 
 @dataclass(frozen=True)

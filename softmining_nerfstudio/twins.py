@@ -23,7 +23,7 @@ from softmining_nerfstudio.checkpoints import allow_numpy_scalars
 from softmining_nerfstudio.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.model import mined
-from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trainer import SoftMiningTrainerConfig
 
 allow_numpy_scalars()  # here, as every ns-* command imports its methods before it loads a checkpoint

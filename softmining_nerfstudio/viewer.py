@@ -25,7 +25,8 @@ from torch import Tensor
 from viser import GuiEvent
 
 from softmining_nerfstudio.current_error import current_error
-from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
+from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trace import Trace, error_colours
 
 SHARE = 0.02

@@ -9,7 +9,8 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 
 from softmining_nerfstudio.datamanager import SoftMiningDataManager
 from softmining_nerfstudio.mining.langevin import LangevinConfig
-from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
+from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 
 IMAGES, HEIGHT, WIDTH, RAYS, RADIUS = 3, 32, 64, 200, 14.0
 

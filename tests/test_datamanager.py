@@ -14,7 +14,7 @@ from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from softmining_nerfstudio import datamanager
 from softmining_nerfstudio.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.dataset import SoftMiningDataset
-from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 
 RAYS, SIZE = 48, 24
 

@@ -9,7 +9,8 @@ import torch
 from softmining_nerfstudio.mining.batch_growth import BatchGrowth
 from softmining_nerfstudio.mining.importance import ImportanceConfig
 from softmining_nerfstudio.mining.langevin import LangevinConfig
-from softmining_nerfstudio.pixel_sampler import SAMPLING_TYPES, SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
+from softmining_nerfstudio.sampling_types import SAMPLING_TYPES, SoftMiningPixelSamplerConfig
 
 IMAGES, HEIGHT, WIDTH = 6, 20, 30
 

@@ -208,6 +208,7 @@ def test_a_third_partys_method_is_mined(
     before = copy.deepcopy(theirs)
     config = soft_mining(theirs)
     assert config.method_name == "softmining-one-colour"
+    config.pipeline.datamanager.pixel_sampler.sampling_type = "lmc"
     config.output_dir, config.experiment_name, config.vis = tmp_path, "scene", "tensorboard"
     config.timestamp, config.max_num_iterations = "run", 3
     trainer = trained(config)

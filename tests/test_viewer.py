@@ -21,7 +21,7 @@ from nerfstudio.viewer.viewer_elements import ViewerControl
 from softmining_nerfstudio.current_error import current_error
 from softmining_nerfstudio.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.methods import softmining_lite
-from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trace import over_white
 from softmining_nerfstudio.viewer import SHARE, MiningPanel, on_frustum
 
@@ -41,7 +41,7 @@ def mine(made: SoftMiningDataManager, steps: int) -> None:
     for step in range(steps):
         rays, batch = made.next_train(step)
         predicted = batch["image"] + 0.1 * rays.directions
-        batch["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), batch["image"], predicted).backward()
+        batch["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), batch["image"], predicted)
     made.train_pixel_sampler.settle()
 
 

@@ -28,7 +28,8 @@ from torch import Tensor
 
 from softmining_nerfstudio.benchmark.errors import BenchmarkError
 from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, Refusal, Results
-from softmining_nerfstudio.pixel_sampler import SAMPLING_TYPES, SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
+from softmining_nerfstudio.sampling_types import SAMPLING_TYPES, SoftMiningPixelSamplerConfig
 
 SAMPLERS = (NERFSTUDIO, *SAMPLING_TYPES)
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -31,17 +31,8 @@ def diffusion(respawn, generator):
     return Walking(respawn, generator, DiffusionConfig())
 
 
-ALL = [
-    langevin,
-    diffusion,
-    Uniform,
-    WeightedUniform,
-    UniformPerImage,
-    StaticEdges,
-    Foreground,
-    WeightedForeground,
-    ErrorMap,
-]
+CONTROLS = [Uniform, WeightedUniform, UniformPerImage, StaticEdges, Foreground, WeightedForeground, ErrorMap]
+ALL = [langevin, diffusion, *CONTROLS]
 
 
 def rgba(generator):
