@@ -19,7 +19,6 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
-from softmining_nerfstudio.mining.batch_growth import BatchGrowth
 from softmining_nerfstudio.twins import sequential, soft_mining
 
 TWINS = {
@@ -110,7 +109,4 @@ softmining_lite = MethodSpecification(
         "softmining-lite",
     ),
     description="A small nerfacto on soft-mined rays: objects on a plain background, in minutes on a laptop's CPU.",
-)
-softmining_lite.config.pipeline.datamanager.pixel_sampler.growth = BatchGrowth(  # type: ignore[attr-defined]
-    spread=0.5, steps=LITE_STEPS
 )

@@ -48,8 +48,6 @@ class SoftMiningPixelSampler(PixelSampler):
     """
 
     config: SoftMiningPixelSamplerConfig
-    rays: int
-    """In the last batch; `num_rays_per_batch` is what is asked for."""
 
     def __init__(
         self, config: SoftMiningPixelSamplerConfig, image_names: list[str] | None = None, **kwargs: Any
@@ -85,7 +83,6 @@ class SoftMiningPixelSampler(PixelSampler):
         if num_rays_per_batch < 1:
             raise ValueError(f"{num_rays_per_batch} rays per batch; expected at least 1")
         super().set_num_rays_per_batch(num_rays_per_batch)
-        self.rays = num_rays_per_batch
 
     def sample(self, image_batch: dict) -> dict:
         """A batch of pixels drawn uniformly, whatever the sampling type."""
@@ -110,9 +107,8 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         self.settle()
         loaded = self._load(image_batch)
-        self.rays = self.config.growth.rays_at(step, self.num_rays_per_batch)
-        images, uniform = loaded.images, round(self.config.uniform_fraction * self.rays)
-        drawn = self.strategy.draw(images, self.rays - uniform)
+        images, uniform = loaded.images, round(self.config.uniform_fraction * self.num_rays_per_batch)
+        drawn = self.strategy.draw(images, self.num_rays_per_batch - uniform)
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
         batch = self._collate(loaded, slot, yx)

@@ -9,7 +9,6 @@ import torch
 import tyro
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 
-from softmining_nerfstudio.mining.batch_growth import BatchGrowth
 from softmining_nerfstudio.mining.controls import (
     Foreground,
     StaticEdges,
@@ -61,8 +60,6 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     see mining/controls.py and mining/error_map.py."""
     uniform_fraction: float = 0.1
     """Fraction of every batch drawn uniformly from all loaded images, whatever the sampling type."""
-    growth: BatchGrowth = field(default_factory=BatchGrowth)
-    """How many rays a batch has over training, whatever the sampling type."""
     langevin: LangevinConfig = field(default_factory=LangevinConfig)
     """How the walkers of lmc move and die."""
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from softmining_nerfstudio.mining.batch_growth import BatchGrowth
 from softmining_nerfstudio.mining.importance import ImportanceConfig
 from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
@@ -89,14 +88,6 @@ def test_the_number_of_rays_may_change_between_steps() -> None:
     for rays in (60, 200, 7, 1, 300):
         miner.set_num_rays_per_batch(rays)
         assert len(train(miner, batch, 2)[-1]["image"]) == rays
-
-
-def test_the_batch_grows_while_its_mean_is_what_was_asked_for() -> None:
-    miner, batch = sampler(growth=BatchGrowth(spread=0.5, steps=8)), image_batch()
-    assert [len(mined["image"]) for mined in train(miner, batch, 10)] == [30, 38, 45, 52, 60, 68, 75, 82, 90, 90]
-    assert miner.rays == 90
-    assert miner.num_rays_per_batch == 60
-    assert len(miner.sample(batch)["image"]) == 60  # for all but training
 
 
 def test_images_that_went_out_keep_their_walkers() -> None:

@@ -21,7 +21,6 @@ Read on in the order of one training step:
     feedback.py    what one batch of rays reports back: error and score
     strategy.py    what any way of choosing rays does: draw, learn
     walking.py     soft mining's: draw walkers, let them learn
-    batch_growth.py  how many rays a batch has
 
 and, to compare it with,
 
