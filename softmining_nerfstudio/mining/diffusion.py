@@ -4,8 +4,9 @@
 
 A walker that is not among the easiest lives on, which tells that its neighbourhood is hard, and the next ray goes
 somewhere into that neighbourhood; the easiest die and reappear on edges. The steps are wide and relative to the image,
-so that they mean the same at any resolution: the error around a pixel is known only as coarsely as rays are rare. What
-the paper has beyond this, the drift, needs a graph from the loss back through the cameras and bought nothing.
+so that they mean the same at any resolution: the error around a pixel is known only as coarsely as rays are rare. A
+move out of the image is not made, lest so wide steps leave its borders empty. What the paper has beyond this, the
+drift, needs a graph from the loss back through the cameras and bought nothing.
 
 Named after the random walks with birth and death of Anderson, "A random-walk simulation of the Schroedinger equation",
 J. Chem. Phys. 63 (1975).
@@ -47,9 +48,15 @@ class DiffusionConfig(Walk):
         return False
 
     def move(
-        self, size: Int[Tensor, "n 2"], score: Float[Tensor, "n 2"] | None, generator: torch.Generator
+        self,
+        yx: Float[Tensor, "n 2"],
+        size: Int[Tensor, "n 2"],
+        score: Float[Tensor, "n 2"] | None,
+        generator: torch.Generator,
     ) -> Float[Tensor, "n 2"]:
-        """The equation above."""
+        """The equation above; a move out of the image is not made."""
         del score
         length = size.prod(-1, keepdim=True).sqrt()
-        return self.noise * length * torch.randn(size.shape, generator=generator)
+        moved = yx + self.noise * length * torch.randn(yx.shape, generator=generator)
+        inside = ((moved >= 0) & (moved < size)).all(-1, keepdim=True)
+        return torch.where(inside, moved, yx)

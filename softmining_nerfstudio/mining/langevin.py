@@ -44,8 +44,12 @@ class LangevinConfig(Walk):
         return self.drift > 0
 
     def move(
-        self, size: Int[Tensor, "n 2"], score: Float[Tensor, "n 2"] | None, generator: torch.Generator
+        self,
+        yx: Float[Tensor, "n 2"],
+        size: Int[Tensor, "n 2"],
+        score: Float[Tensor, "n 2"] | None,
+        generator: torch.Generator,
     ) -> Float[Tensor, "n 2"]:
         """Eq. 10; without a score there is no drift."""
-        noise = self.noise * torch.randn(size.shape, generator=generator)
-        return noise if score is None else noise + self.drift * score
+        yx = yx + self.noise * torch.randn(yx.shape, generator=generator)
+        return yx if score is None else yx + self.drift * score

@@ -29,11 +29,16 @@ class Walk(ABC):
 
     @abstractmethod
     def move(
-        self, size: Int[Tensor, "n 2"], score: Float[Tensor, "n 2"] | None, generator: torch.Generator
+        self,
+        yx: Float[Tensor, "n 2"],
+        size: Int[Tensor, "n 2"],
+        score: Float[Tensor, "n 2"] | None,
+        generator: torch.Generator,
     ) -> Float[Tensor, "n 2"]:
-        """How far each of n walkers goes, pixels.
+        """Where each of n walkers goes, pixels; it dies if that is not in its image.
 
         Args:
+            yx: where it is.
             size: height and width of its image, pixels.
             score: gradient of its log loss, 1 / pixel; None where there is none.
         """
@@ -119,7 +124,7 @@ class Walkers:
             The population after the step, and which of the n died in it.
         """
         before = self.yx.flatten(0, 1)[index]
-        yx = before + walk.move(size, score, generator)
+        yx = walk.move(before, size, score, generator)
         inside = ((yx >= 0) & (yx < size)).all(-1)  # False for NaN, too
         if allowed is not None:
             barred = inside & ~allowed(torch.where(inside[:, None], yx, before))

@@ -14,12 +14,23 @@ from softmining_nerfstudio.mining.walking import Walking
 
 @pytest.mark.parametrize("score", [None, torch.full((5000, 2), 9.0)])
 def test_the_step_is_normal_with_its_deviation_relative_to_the_image(generator, score):
-    walk = DiffusionConfig(noise=0.1)
-    size = torch.tensor([[30, 120], [200, 800]]).repeat(2500, 1)
-    moved = walk.move(size, score, generator)
-    for image, length in ((0, 60.0), (1, 400.0)):
-        torch.testing.assert_close(moved[image::2].std(0) / length, torch.full((2,), 0.1), rtol=0.05, atol=0)
-        assert (moved[image::2].mean(0).abs() < 0.1 * length * 4 / math.sqrt(2500)).all()
+    walk = DiffusionConfig(noise=0.02)
+    size = torch.tensor([[3000, 12000], [2000, 8000]]).repeat(2500, 1)
+    moved = walk.move(size / 2, size, score, generator) - size / 2  # out of it only beyond 12 deviations
+    for image, length in ((0, 6000.0), (1, 4000.0)):
+        torch.testing.assert_close(moved[image::2].std(0) / length, torch.full((2,), 0.02), rtol=0.05, atol=0)
+        assert (moved[image::2].mean(0).abs() < 0.02 * length * 4 / math.sqrt(2500)).all()
+
+
+def test_the_borders_of_an_image_do_not_empty(generator):
+    """A move out of it is not made: where nothing tells pixels apart, all are visited alike."""
+    size = torch.tensor([60, 90]).expand(20000, 2)
+    yx = torch.rand((20000, 2), generator=generator) * size
+    for _ in range(20):
+        yx = DiffusionConfig().move(yx, size, None, generator)
+        assert ((yx >= 0) & (yx < size)).all()
+    shares = torch.bincount((yx[:, 0] / 6).long(), minlength=10) / 20000
+    torch.testing.assert_close(shares, torch.full((10,), 0.1), atol=0.01, rtol=0)
 
 
 def test_no_graph_through_the_cameras_is_needed():
