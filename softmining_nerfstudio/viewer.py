@@ -65,10 +65,10 @@ class MiningPanel(ViewerControl):
             self.redraw = gui.add_button("Re-draw all walkers")
             self.image = gui.add_slider("Image", 0, len(self.sampler.image_names) - 1, 1, 0)
             self.render = gui.add_button("Render its error", hint="Of the whole image, as the model is now")
-            self.error_plot = gui.add_plotly(go.Figure(), aspect=1.2, visible=False)
-            self.image_plot = gui.add_plotly(go.Figure(), aspect=1.8, visible=False)
-            self.curves_plot = gui.add_plotly(go.Figure(), aspect=1.0, visible=False)
-            self.images_plot = gui.add_plotly(go.Figure(), aspect=1.8, visible=False)
+            self.error_plot = gui.add_plotly(go.Figure(), visible=False)
+            self.image_plot = gui.add_plotly(go.Figure(), visible=False)
+            self.curves_plot = gui.add_plotly(go.Figure(), visible=False)
+            self.images_plot = gui.add_plotly(go.Figure(), visible=False)
         changes: list[tuple[Any, Callable[[Any, Any], SoftMiningPixelSamplerConfig]]] = [
             (self.sampling, lambda config, value: replace(config, sampling_type=value)),
             (self.noise, lambda c, value: replace(c, **{walk: replace(getattr(c, walk), noise=value)})),
@@ -110,7 +110,9 @@ class MiningPanel(ViewerControl):
         server = self._viewer.viser_server
         with server.atomic():
             server.scene.add_point_cloud(WALKERS, points, colours, point_size=0.008, point_shape="circle")
-            self.image_plot.figure = _image_figure(*self.trace.of_image(self.image.value))
+            rays, errors = self.trace.of_image(self.image.value)
+            maps = {"rays of the last steps": (rays, "Inferno"), "error they saw": (errors, "Turbo")}
+            self.image_plot.figure = _heat_maps(maps, self._height_by_width())
             self.curves_plot.figure = _curves_figure(self.trace)
             self.images_plot.figure = _images_figure(self.trace.per_image(len(self.sampler.image_names)))
 
@@ -118,8 +120,13 @@ class MiningPanel(ViewerControl):
         """Show the error of the whole image, as the model is now."""
         error = current_error(self._viewer.pipeline, self.image.value)
         title = f"error of image {self.image.value} (mean {float(error.mean()):.3f})"
-        self.error_plot.figure = _heat_maps({title: (error, "Turbo")})
+        self.error_plot.figure = _heat_maps({title: (error, "Turbo")}, self._height_by_width())
         self.error_plot.visible = True
+
+    def _height_by_width(self) -> float:
+        """Of the image that is looked at."""
+        camera = self._viewer.pipeline.datamanager.train_dataset.cameras[self.image.value]
+        return float(camera.height / camera.width)
 
     def _show(self, shown: bool) -> None:
         """Draw at once, or take away what was drawn."""
@@ -166,17 +173,15 @@ def on_frustum(yx: Float[Tensor, "n 2"], camera: Any, scale: float) -> Float[Ten
     return torch.stack([right * x, down * y, torch.ones_like(right)], -1) * factor
 
 
-def _image_figure(counts: Tensor, errors: Tensor) -> go.Figure:
-    return _heat_maps({"rays of the last steps": (counts, "Inferno"), "error they saw": (errors, "Turbo")})
-
-
-def _heat_maps(maps: dict[str, tuple[Tensor, str]]) -> go.Figure:
-    """Maps side by side, by title, and their colour scales."""
+def _heat_maps(maps: dict[str, tuple[Tensor, str]], height_by_width: float) -> go.Figure:
+    """Maps of an image side by side, by title, and their colour scales, in the proportions of the image."""
     figure = make_subplots(1, len(maps), subplot_titles=tuple(maps))
     for column, (values, colours) in enumerate(maps.values(), 1):
         figure.add_trace(go.Heatmap(z=values.tolist(), zmin=0, colorscale=colours, showscale=False), 1, column)
-    figure.update_xaxes(showticklabels=False)
-    figure.update_yaxes(showticklabels=False, autorange="reversed")
+        ratio, along = height_by_width * values.shape[1] / values.shape[0], "x" if column == 1 else f"x{column}"
+        figure.update_yaxes(row=1, col=column, scaleanchor=along, scaleratio=ratio)
+    figure.update_xaxes(showticklabels=False, constrain="domain")
+    figure.update_yaxes(showticklabels=False, constrain="domain", autorange="reversed")
     return _laid_out(figure)
 
 
