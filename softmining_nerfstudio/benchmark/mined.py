@@ -39,7 +39,7 @@ def over_steps(study: Study, scene: str, folder: Path) -> Figure | None:
                 panel.imshow(found[step])
     for panel, step in zip(panels[0], steps, strict=True):
         panel.set_title(f"step {step}", fontsize=7.5, fontweight="normal")
-    title = f"{scene}: where the last rays went in the first training image, and the walkers there"
+    title = f"{scene}: the last rays, and the walkers, in the first training image"
     figure.suptitle(title, x=0.0, y=1.0, ha="left", va="top", fontsize=9, fontweight="bold")
     return figure
 
