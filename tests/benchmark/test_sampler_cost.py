@@ -13,7 +13,8 @@ from softmining_nerfstudio.benchmark import sampler_cost
 from softmining_nerfstudio.benchmark.sampler_cost import SAMPLERS, Contestant, SamplerCost, held_bytes, image_batch
 from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, Refusal, Results
 from softmining_nerfstudio.mining.walkers import Walkers
-from softmining_nerfstudio.pixel_sampler import SAMPLING_TYPES, SoftMiningPixelSampler
+from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
+from softmining_nerfstudio.sampling_types import SAMPLING_TYPES
 
 
 @pytest.fixture(autouse=True)
