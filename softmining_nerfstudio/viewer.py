@@ -24,7 +24,6 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 from viser import GuiEvent
 
-from softmining_nerfstudio.current_error import current_error
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
 from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trace import Trace, error_colours
@@ -64,8 +63,6 @@ class MiningPanel(ViewerControl):
             self.respawn = gui.add_slider("Respawned share", 0.0, 1.0, 0.01, respawned)
             self.redraw = gui.add_button("Re-draw all walkers")
             self.image = gui.add_slider("Image", 0, len(self.sampler.image_names) - 1, 1, 0)
-            self.render = gui.add_button("Render its error", hint="Of the whole image, as the model is now")
-            self.error_plot = gui.add_plotly(go.Figure(), visible=False)
             self.image_plot = gui.add_plotly(go.Figure(), visible=False)
             self.curves_plot = gui.add_plotly(go.Figure(), visible=False)
             self.images_plot = gui.add_plotly(go.Figure(), visible=False)
@@ -79,7 +76,6 @@ class MiningPanel(ViewerControl):
         for handle, changed in changes:
             handle.on_update(partial(self._change, changed))
         self.redraw.on_click(lambda _: self._while_training_waits(self.sampler.restart))
-        self.render.on_click(lambda _: self._while_training_waits(self.render_error))
         self.live.on_update(lambda _: self._show(self.live.value))
         self.image.on_update(lambda _: self._show(self.live.value))
         self._viewer = viewer
@@ -115,13 +111,6 @@ class MiningPanel(ViewerControl):
             self.image_plot.figure = _heat_maps(maps, self._height_by_width())
             self.curves_plot.figure = _curves_figure(self.trace)
             self.images_plot.figure = _images_figure(self.trace.per_image(len(self.sampler.image_names)))
-
-    def render_error(self) -> None:
-        """Show the error of the whole image, as the model is now."""
-        error = current_error(self._viewer.pipeline, self.image.value)
-        title = f"error of image {self.image.value} (mean {float(error.mean()):.3f})"
-        self.error_plot.figure = _heat_maps({title: (error, "Turbo")}, self._height_by_width())
-        self.error_plot.visible = True
 
     def _height_by_width(self) -> float:
         """Of the image that is looked at."""

@@ -18,11 +18,9 @@ from nerfstudio.engine.trainer import Trainer
 from nerfstudio.viewer.utils import parse_object
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
-from softmining_nerfstudio.current_error import current_error
 from softmining_nerfstudio.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.trace import over_white
 from softmining_nerfstudio.viewer import SHARE, MiningPanel, on_frustum
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -96,25 +94,6 @@ def test_nothing_is_drawn_while_nobody_looks_and_seldom_while_somebody_does(blen
     assert panel._next_drawing > 0.02 / SHARE
 
 
-def test_the_error_of_a_whole_image_is_that_of_what_the_model_renders(
-    blender_scene: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("softmining_nerfstudio.current_error.MOST_ROWS", 4)
-    config = copy.deepcopy(softmining_lite.config.pipeline)
-    config.datamanager.dataparser = BlenderDataParserConfig(data=blender_scene, alpha_color=None)
-    pipeline = config.setup(device="cpu")
-    pipeline.train()
-    error = current_error(pipeline, 1)
-    assert error.shape == (4, 4)
-    assert error.isfinite().all()
-    assert pipeline.training
-    assert pipeline.model.training
-    image = over_white(pipeline.datamanager.train_dataset.get_image_float32(1))
-    spaced = torch.linspace(0, len(image) - 1, 4).round().long()
-    pipeline.model.get_outputs_for_camera_ray_bundle = lambda rays: {"rgb": torch.zeros(*rays.shape, 3)}
-    torch.testing.assert_close(current_error(pipeline, 1), image[spaced][:, spaced].mean(-1))
-
-
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -167,7 +146,6 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
         for _ in range(4):
             slider.press("ArrowRight")
         page.get_by_role("button", name="Re-draw all walkers").click()
-        page.get_by_role("button", name="Render its error").click()
         page.wait_for_timeout(4000)
         points.append(panel._walkers()[0])
         page.screenshot(path=tmp_path / "viewer.png")
@@ -188,7 +166,6 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
     trainer.shutdown()
     assert not problems, problems
     assert sampler.config.diffusion.noise == pytest.approx(before + 4 * 0.005)
-    assert panel.error_plot.visible
     assert panel._next_drawing > 0  # it was drawn from the training loop
     assert len(points[0]) > 10
     assert np.isfinite(points[0]).all()
