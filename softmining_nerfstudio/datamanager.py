@@ -180,7 +180,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
             return {}
         assert self.train_dataset is not None
         picture = over_white(self.train_dataset.get_image_float32(image))
-        found = {"rays": heat_map(sampler.trace.of_image(image)[0], *picture.shape[:2])}
+        found = {"rays": heat_map(sampler.trace.of_image(image), *picture.shape[:2])}
         if sampler.walkers is not None:
             found["walkers"] = with_walkers(picture, sampler.walkers.yx[image], sampler.walkers.error[image])
         return found

@@ -53,16 +53,14 @@ class Trace:
         """Of the curves."""
         return list(dict.fromkeys(name for _, statistics in list(self._curves) for name in statistics))
 
-    def of_image(self, image: int) -> tuple[Int[Tensor, "grid grid"], Float[Tensor, "grid grid"]]:
-        """Number of rays in each cell of an image, and the mean error they saw (NaN where there was none)."""
-        counts, errors = torch.zeros(GRID * GRID, dtype=torch.long), torch.zeros(GRID * GRID)
+    def of_image(self, image: int) -> Int[Tensor, "grid grid"]:
+        """Number of rays in each cell of an image."""
+        counts = torch.zeros(GRID * GRID, dtype=torch.long)
         for seen in list(self._seen):
             here = seen.image == image
             row, column = cell_of(seen.yx[here].long(), seen.size[here]).clamp(max=GRID - 1).unbind(-1)
-            error = seen.error[here].float().nan_to_num(0)
             counts.index_add_(0, row * GRID + column, torch.ones_like(row))
-            errors.index_add_(0, row * GRID + column, error)
-        return counts.view(GRID, GRID), (errors / counts.where(counts > 0, torch.nan)).view(GRID, GRID)
+        return counts.view(GRID, GRID)
 
     def per_image(self, num_images: int) -> Float[Tensor, " images"]:
         """Mean error that the rays of each image saw; NaN where there was none."""

@@ -24,6 +24,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 from viser import GuiEvent
 
+from softmining_nerfstudio.current_error import current_error
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
 from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trace import Trace, error_colours
@@ -103,11 +104,11 @@ class MiningPanel(ViewerControl):
     def draw(self) -> None:
         """Draw walkers and plots as they are now."""
         points, colours = self._walkers()
-        server = self._viewer.viser_server
+        server, image = self._viewer.viser_server, self.image.value
+        rays, error = self.trace.of_image(image), current_error(self._viewer.pipeline, image)
         with server.atomic():
             server.scene.add_point_cloud(WALKERS, points, colours, point_size=0.008, point_shape="circle")
-            rays, errors = self.trace.of_image(self.image.value)
-            maps = {"rays of the last steps": (rays, "Inferno"), "error they saw": (errors, "Turbo")}
+            maps = {"rays of the last steps": (rays, "Inferno"), "error now": (error, "Turbo")}
             self.image_plot.figure = _heat_maps(maps, self._height_by_width())
             self.curves_plot.figure = _curves_figure(self.trace)
             self.images_plot.figure = _images_figure(self.trace.per_image(len(self.sampler.image_names)))
@@ -166,7 +167,9 @@ def _heat_maps(maps: dict[str, tuple[Tensor, str]], height_by_width: float) -> g
     """Maps of an image side by side, by title, and their colour scales, in the proportions of the image."""
     figure = make_subplots(1, len(maps), subplot_titles=tuple(maps))
     for column, (values, colours) in enumerate(maps.values(), 1):
-        figure.add_trace(go.Heatmap(z=values.tolist(), zmin=0, colorscale=colours, showscale=False), 1, column)
+        most = float(values.max()) or 1.0  # no ray at all is none, not a medium number
+        heat = go.Heatmap(z=values.tolist(), zmin=0, zmax=most, colorscale=colours, showscale=False)
+        figure.add_trace(heat, 1, column)
         ratio, along = height_by_width * values.shape[1] / values.shape[0], "x" if column == 1 else f"x{column}"
         figure.update_yaxes(row=1, col=column, scaleanchor=along, scaleratio=ratio)
     figure.update_xaxes(showticklabels=False, constrain="domain")

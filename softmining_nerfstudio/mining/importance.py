@@ -61,7 +61,7 @@ class ImportanceConfig:
         return weights
 
 
-def colour_error(predicted: Float[Tensor, "rays 3"], target: Float[Tensor, "rays 3"]) -> Float[Tensor, " rays"]:
+def colour_error(predicted: Float[Tensor, "*rays 3"], target: Float[Tensor, "*rays 3"]) -> Float[Tensor, " *rays"]:
     """The error that defines the target density: mean over RGB of |f - f_gt|, without gradient."""
     return (predicted - target).detach().abs().mean(-1)
 
