@@ -28,6 +28,8 @@ class Walking(Strategy):
         self.walk = walk
         self.walkers = Walkers.dead(len(respawn.share), per_image=0)
         self.redrawn = 0.0
+        self._inherited = torch.zeros(len(respawn.share), dtype=torch.bool)
+        """The images whose walkers come from a checkpoint and have not been looked at since."""
         self._drawn: Int[Tensor, " n"] = torch.zeros(0, dtype=torch.long)
         self._allowed: Callable[[Float[Tensor, "n 2"]], Bool[Tensor, " n"]] | None = None
         """What may be drawn of the images of the walkers that are drawn."""
@@ -38,7 +40,8 @@ class Walking(Strategy):
         return self.walk.needs_score
 
     def draw(self, images: Images, count: int) -> Drawn:
-        """`count` walkers by lot; the dead reappear, and those that are on a masked-out pixel."""
+        """`count` walkers by lot; the dead reappear."""
+        self._kill_strayed(images)
         drawable = self.respawn.drawable(images)
         per_image = math.ceil(count / len(drawable))
         if per_image > self.walkers.per_image:
@@ -47,9 +50,7 @@ class Walking(Strategy):
         yx, error = self.walkers.yx.flatten(0, 1)[self._drawn], self.walkers.error.flatten()[self._drawn]
         dead = ~yx.isfinite().all(-1)
         self._allowed = None if images.all_allowed else partial(_allowed, images, slot)
-        # none has moved there, but the masks may be others than before an interruption
-        strayed = ~dead & ~_allowed(images, slot, torch.where(dead[:, None], 0, yx))
-        anywhere, on_edge = strayed | (dead & error.isnan()), dead & ~error.isnan()
+        anywhere, on_edge = dead & error.isnan(), dead & ~error.isnan()
         yx[anywhere] = self.respawn.uniform(images, slot[anywhere], self.generator)
         yx[on_edge] = self.respawn.on_edges(images, slot[on_edge], self.generator)
         self.walkers = self.walkers.place(self._drawn, yx)
@@ -76,6 +77,20 @@ class Walking(Strategy):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on with these walkers; if a batch needs more, new ones join them."""
         self.walkers = Walkers(state["yx"].cpu(), state["error"].cpu())
+        self._inherited[:] = True
+
+    def _kill_strayed(self, images: Images) -> None:
+        """Masks and sizes may be others than before an interruption: kill whom they now forbid to be where they are."""
+        per_image = self.walkers.per_image
+        slot = self._inherited[images.ids].nonzero()[:, 0].repeat_interleave(per_image)
+        if not len(slot):
+            return
+        self._inherited[images.ids] = False
+        index = images.ids[slot] * per_image + torch.arange(per_image).repeat(len(slot) // per_image)
+        yx, size = self.walkers.yx.flatten(0, 1)[index], images.sizes[slot]
+        inside = ((yx >= 0) & (yx < size)).all(-1, keepdim=True)  # False for NaN, too
+        strayed = ~inside[:, 0] | ~_allowed(images, slot, torch.where(inside, yx, 0))
+        self.walkers = self.walkers.place(index[strayed], torch.full((int(strayed.sum()), 2), torch.nan))
 
 
 def _allowed(images: Images, slot: Int[Tensor, " n"], yx: Float[Tensor, "n 2"]) -> Bool[Tensor, " n"]:

@@ -243,5 +243,19 @@ def test_walkers_that_resume_under_another_mask_leave_what_it_forbids(generator)
     masks[:, :, : WIDTH // 4] = 1
     resumed, masked = setting(langevin, generator, masks=masks)
     resumed.load_state(strategy.state())
-    _, yx = resumed.draw(masked, 500)
-    assert (yx[:, 1] < WIDTH // 4).all()
+    first = Images(masked.ids[:2], masked.pixels[:2], masks[:2])  # the other images are loaded later
+    for some in (first, masked):
+        _, yx = resumed.draw(some, 200)
+        assert (yx[:, 1] < WIDTH // 4).all()
+
+
+def test_walkers_that_resume_on_smaller_images_stay_within(generator):
+    strategy, images = setting(langevin, generator)
+    run(strategy, images, 2)
+    resumed, halved = setting(langevin, generator, pixels=images.pixels[:, ::2, ::2])
+    resumed.load_state(strategy.state())
+    before = resumed.walkers.yx
+    _, yx = resumed.draw(halved, 500)
+    assert (yx < torch.tensor([HEIGHT // 2, WIDTH // 2])).all()
+    stayed = (before < torch.tensor([HEIGHT // 2, WIDTH // 2])).all(-1)
+    assert torch.equal(resumed.walkers.yx[stayed], before[stayed])
