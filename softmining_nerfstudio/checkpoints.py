@@ -30,16 +30,20 @@ def newest(folder: Path) -> Path | None:
     return max(folder.glob("step-*.ckpt"), default=None)
 
 
-def require_whole(path: Path | None) -> None:
-    """Look at a checkpoint's end, where its table of contents is; None and missing files are nerfstudio's to report.
+def require_whole(path: Path) -> None:
+    """Look at a checkpoint's end, where its table of contents is.
 
     Raises:
+        FileNotFoundError: if it is not there.
         ValueError: if it was cut off or never was a checkpoint.
     """
-    if path is None or not path.exists() or zipfile.is_zipfile(path):
+    if zipfile.is_zipfile(path):
         return
-    others = [other for other in path.parent.glob("step-*.ckpt") if zipfile.is_zipfile(other)]
-    remedy = f"Remove it to load {max(others)}." if others else "There is no other checkpoint beside it."
+    newest_whole = max(filter(zipfile.is_zipfile, path.parent.glob("step-*.ckpt")), default=None)
+    if not path.exists():
+        there = f"The newest one there is {newest_whole.name}." if newest_whole else "There is none in that folder."
+        raise FileNotFoundError(f"there is no checkpoint {path} to load. {there}")
+    remedy = f"Remove it to load {newest_whole}." if newest_whole else "There is no other checkpoint beside it."
     size = path.stat().st_size
     raise ValueError(
         f"{path} is not a whole checkpoint: it was cut off at {size} bytes, or is something else. {remedy}"

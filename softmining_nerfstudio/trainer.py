@@ -28,7 +28,8 @@ class SoftMiningTrainerConfig(TrainerConfig):
             ValueError: if the newest one is damaged.
         """
         folder = super().get_checkpoint_dir()
-        require_whole(newest(folder))
+        if (checkpoint := newest(folder)) is not None:
+            require_whole(checkpoint)
         return folder
 
 
@@ -38,16 +39,18 @@ class SoftMiningTrainer(Trainer):
     config: SoftMiningTrainerConfig
 
     def setup(self, *arguments: Any, **options: Any) -> None:
-        """Set up, once it is known that the checkpoint to resume from is whole.
+        """Set up, once it is known that the checkpoint to resume from is there and whole.
 
         Raises:
+            FileNotFoundError: if it is not there.
             ValueError: if it is damaged.
         """
-        folder, step = self.config.load_dir, self.config.load_step
+        folder, step, checkpoint = self.config.load_dir, self.config.load_step, self.config.load_checkpoint
         if folder is not None:
-            require_whole(newest(folder) if step is None else folder / f"step-{step:09d}.ckpt")
-        else:
-            require_whole(self.config.load_checkpoint)
+            latest = newest(folder) or folder / "step-*.ckpt"
+            checkpoint = latest if step is None else folder / f"step-{step:09d}.ckpt"
+        if checkpoint is not None:
+            require_whole(checkpoint)
         super().setup(*arguments, **options)
 
     def eval_iteration(self, step: int) -> None:

@@ -159,11 +159,30 @@ def test_evaluation_does_not_start_from_a_damaged_checkpoint(run: Path) -> None:
         eval_setup(run.parent / "config.yml")
 
 
-def test_whole_and_missing_checkpoints_are_left_to_nerfstudio(tmp_path: Path) -> None:
-    torch.save({"step": 1}, tmp_path / "step-000000001.ckpt")
-    require_whole(newest(tmp_path))
-    require_whole(newest(tmp_path / "nowhere"))
-    require_whole(tmp_path / "step-000000002.ckpt")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (lambda run: {"load_dir": run.parent}, "no checkpoint {run.parent}/step-.*.ckpt to load. There is none"),
+        (lambda run: {"load_dir": run / "nowhere"}, "no checkpoint {run}/nowhere/step-.*.ckpt to load. There is none"),
+        (
+            lambda run: {"load_dir": run, "load_step": 7},
+            "{run}/step-000000007.ckpt .* newest one there is step-000000001",
+        ),
+        (
+            lambda run: {"load_checkpoint": run / "step-3.ckpt"},
+            "{run}/step-3.ckpt .* newest one there is step-000000001",
+        ),
+    ],
+)
+def test_training_does_not_start_from_a_checkpoint_that_is_not_there(
+    tmp_path: Path, options: Callable, message: str
+) -> None:
+    run = tmp_path / "checkpoints"
+    run.mkdir()
+    torch.save({"step": 1}, run / "step-000000001.ckpt")
+    require_whole(newest(run))
+    with pytest.raises(FileNotFoundError, match=message.format(run=run)):
+        trainer(tmp_path / "after", **options(run)).setup()
 
 
 def test_a_damaged_checkpoint_without_others_has_no_remedy(tmp_path: Path) -> None:
