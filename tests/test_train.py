@@ -90,6 +90,15 @@ def test_ns_eval_reports_psnr_and_ssim_and_survives_without_lpips(trained: tuple
     assert ("lpips" in results) != ("LPIPS is left out" in done.stdout)
 
 
+def test_the_headroom_of_a_trained_scene_is_told(trained: tuple[Path, str]) -> None:
+    told = run("softmining-bench", "headroom", "--load-config", trained[0] / "config.yml", "--views", 2).stdout
+    assert f"(2 training images, step {STEPS})" in told
+    gains = [float(rays) for rays in re.findall(r"pixels? +([\d.]+) *$", told, re.MULTILINE)]
+    assert len(gains) == 7
+    assert gains == sorted(gains, reverse=True)
+    assert gains[0] > 1.2  # an object before an empty background
+
+
 @pytest.mark.skipif(not HAS_OPEN3D, reason="Open3D, which ns-export uses, lacks system libraries here (see README)")
 def test_a_trained_scene_is_exported_as_points_and_cameras(trained: tuple[Path, str], tmp_path: Path) -> None:
     load = ("--load-config", trained[0] / "config.yml", "--output-dir", tmp_path)

@@ -1,4 +1,4 @@
-"""The command line: `softmining-bench run | report | sampler`."""
+"""The command line: `softmining-bench run | report | sampler | headroom`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "train and measure the methods of a suite",
     "report": "tables and plots of what was measured",
     "sampler": "what the samplers alone cost",
+    "headroom": "how much mining could gain on a scene at most",
 }
 
 
@@ -117,6 +118,10 @@ def _target(command: str) -> Any:
         from softmining_nerfstudio.benchmark.sampler_cost import SamplerCost
 
         return SamplerCost
+    if command == "headroom":
+        from softmining_nerfstudio.benchmark.headroom import Headroom
+
+        return Headroom
     return run
 
 
@@ -130,7 +135,7 @@ def main() -> None:
         sys.exit(0 if command in ("-h", "--help") else 2)
     try:
         done = tyro.cli(_target(command), prog=f"softmining-bench {command}", args=sys.argv[2:])
-        if command == "sampler":
+        if command in ("sampler", "headroom"):
             done.main()
     except BenchmarkError as error:
         Console(stderr=True).print(f"[red]{escape(str(error))}[/red]", soft_wrap=True, highlight=False)
