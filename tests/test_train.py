@@ -92,7 +92,7 @@ def test_ns_eval_reports_psnr_and_ssim_and_survives_without_lpips(trained: tuple
 
 def test_the_headroom_of_a_trained_scene_is_told(trained: tuple[Path, str]) -> None:
     told = run("softmining-bench", "headroom", "--load-config", trained[0] / "config.yml", "--views", 2).stdout
-    assert f"(2 training images, step {STEPS})" in told
+    assert f"(step {STEPS}, 2 training images)" in told
     gains = [float(rays) for rays in re.findall(r"pixels? +([\d.]+) *$", told, re.MULTILINE)]
     assert len(gains) == 7
     assert gains == sorted(gains, reverse=True)

@@ -63,8 +63,8 @@ class Headroom:
         table.add_column("rays", justify="right")
         for side, rays in gains.items():
             table.add_row("each pixel" if side == 1 else f"{side} x {side} pixels", f"{rays:.2f}")
-        where = f"{len(images)} training images, step {step + 1}"
-        console.print(f"How many uniform rays a mined one is worth at most ({where}):", table, highlight=False)
+        where = f"step {step + 1}, {len(images)} training images"
+        console.print(f"Uniform rays a mined one is worth at most ({where}):", table, highlight=False)
         return gains
 
     def _chosen(self, pipeline: Any) -> list[int]:
