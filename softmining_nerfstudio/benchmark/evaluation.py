@@ -74,7 +74,7 @@ class HeldOutPixels:
 
     def psnr(self, model: Model) -> float:
         """Of the model's colours, dB; NaN if they are no finite numbers."""
-        rendered = rendered_colours(model.get_outputs_for_camera_ray_bundle(self.rays))[:, 0].cpu()
+        rendered = _colours(model.get_outputs_for_camera_ray_bundle(self.rays))[:, 0].cpu()
         error = (rendered - self.colours).square().mean().item()
         return -10 * math.log10(max(1e-10, error)) if math.isfinite(error) else math.nan
 
@@ -114,11 +114,16 @@ def whole_views(model: Model, dataset: InputDataset, count: int) -> dict[str, fl
 
 def render(model: Model, dataset: InputDataset, view: int, path: Path) -> None:
     """Write a view to a PNG file, and the true one beside it as `truth.png`."""
-    write_image(rendered_colours(model.get_outputs_for_camera(dataset.cameras[view : view + 1].to(model.device))), path)
+    write_image(whole_view(model, dataset, view), path)
     write_image(blending(model)(dataset[view]["image"]), path.parent / "truth.png")
 
 
-def rendered_colours(outputs: dict[str, Any]) -> Tensor:
+def whole_view(model: Model, dataset: InputDataset, view: int) -> Float[Tensor, "height width 3"]:
+    """The colours of a view."""
+    return _colours(model.get_outputs_for_camera(dataset.cameras[view : view + 1].to(model.device))).cpu()
+
+
+def _colours(outputs: dict[str, Any]) -> Tensor:
     """Those of a model; of the fine field where it has a coarse one, too."""
     return outputs["rgb" if "rgb" in outputs else "rgb_fine"]
 

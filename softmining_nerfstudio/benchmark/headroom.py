@@ -26,9 +26,10 @@ from rich.table import Table
 from torch import Tensor
 
 from softmining_nerfstudio.benchmark.errors import BenchmarkError
-from softmining_nerfstudio.benchmark.evaluation import blending, rendered_colours
+from softmining_nerfstudio.benchmark.evaluation import blending, whole_view
 from softmining_nerfstudio.checkpoints import allow_numpy_scalars
 from softmining_nerfstudio.mining.importance import colour_error
+from softmining_nerfstudio.perceptual import lazy_lpips
 
 SQUARES = (1, 2, 4, 8, 16, 32, 64)
 """Sides of the squares, pixels."""
@@ -54,7 +55,10 @@ class Headroom:
         from nerfstudio.utils.eval_utils import eval_setup  # takes seconds to import
 
         allow_numpy_scalars()  # also where the model is a stock one
-        _, pipeline, _, step = eval_setup(self.load_config, test_mode="val")
+        with lazy_lpips():  # so that stock methods can be loaded offline, too
+            _, pipeline, _, step = eval_setup(self.load_config, test_mode="val")
+        if not hasattr(pipeline.model, "renderer_rgb"):
+            raise BenchmarkError(f"{type(pipeline.model).__name__} renders no rays: there is nothing to mine")
         console = Console()
         images = [errors(pipeline, view) for view in track(self._chosen(pipeline), "Rendering", console=console)]
         gains = {side: gain([squares(*image, side) for image in images]) for side in SQUARES}
@@ -74,11 +78,10 @@ class Headroom:
 
 @torch.no_grad()
 def errors(pipeline: Any, view: int) -> tuple[Float[Tensor, "height width"], Bool[Tensor, "height width"]]:
-    """e of every pixel of a training image, and which of them a mask allows and have one."""
+    """e of every pixel of a training image, and which of them count: a mask allows them, and they are finite."""
     dataset, model = pipeline.datamanager.train_dataset, pipeline.model
     data = dataset[view]
-    rendered = rendered_colours(model.get_outputs_for_camera(dataset.cameras[view : view + 1].to(model.device))).cpu()
-    error = colour_error(rendered, blending(model)(data["image"]))
+    error = colour_error(whole_view(model, dataset, view), blending(model)(data["image"]))
     allowed = error.isfinite()
     return error, allowed & data["mask"][..., 0].bool().cpu() if "mask" in data else allowed
 

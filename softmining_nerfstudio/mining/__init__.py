@@ -13,6 +13,7 @@ Read on in the order of one training step:
 
     images.py      what the walkers walk on: the loaded images and their masks
     cells.py       coarse per-image densities, and drawing pixels from them
+    listed.py      the pixels of cells of which a mask leaves hardly any
     respawn.py     where a walker appears: anywhere, or on an edge
     walkers.py     the population, and its step: move, kill
     langevin.py    how walkers move in the paper: up the gradient, shaken by noise

@@ -1,65 +1,30 @@
 """Where rays appear: anywhere in an image, on its edges, or in a given cell. Masked-out pixels are never chosen.
 
-A cell is drawn first, then a few candidates among its pixels, then one of them. Cells of which a mask leaves so few
-pixels that candidates would seldom hit one have those listed instead.
+A cell is drawn first, then a few candidates among its pixels, then one of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from softmining_nerfstudio.mining.cells import (
-    GRID,
     MIN_EDGE,
     Density,
     allowed_cells,
     area_cells,
     bands,
     cell_bounds,
-    cell_of,
     draw_with_replacement,
     edge_cells,
     pixels_in_cell,
 )
 from softmining_nerfstudio.mining.images import Images
+from softmining_nerfstudio.mining.listed import MOST_LISTED, Listed, is_sparse
 
 CANDIDATES = 8
 """Pixels looked at within a drawn cell, of which one is taken."""
-
-SPARSE = 1 / 64
-"""Cells of which a smaller fraction than this may be drawn are listed."""
-
-MOST_LISTED = 2**21
-"""Pixels in the list, for the whole data set: 16 MB. Beyond it, cells are searched again for every draw."""
-
-
-@dataclass(frozen=True)
-class Listed:
-    """The allowed pixels of sparse cells, sorted by cell."""
-
-    cell: Int[Tensor, " pixels"]
-    """The cell of each pixel among those of the whole data set."""
-    pixel: Int[Tensor, " pixels"]
-    """row * width + column."""
-
-    def __len__(self) -> int:
-        return len(self.cell)
-
-    def draw(
-        self, cell: Int[Tensor, " n"], width: Int[Tensor, " n"], candidates: int, generator: torch.Generator
-    ) -> tuple[Int[Tensor, "listed candidates 2"], Bool[Tensor, " n"]]:
-        """Pixels (row, column) of those of the cells that are listed, drawn uniformly; and which cells these are."""
-        cell = cell.to(self.cell.dtype)
-        first, last = torch.searchsorted(self.cell, cell), torch.searchsorted(self.cell, cell, right=True)
-        listed = last > first
-        first, length = first[listed, None], (last - first)[listed, None]
-        uniform = torch.rand((len(first), candidates), generator=generator)
-        pixel = self.pixel[first + (uniform * length).long()]
-        return torch.stack([pixel // width[listed, None], pixel % width[listed, None]], -1), listed
 
 
 class Respawn:
@@ -72,7 +37,7 @@ class Respawn:
     def __init__(self, num_images: int):
         self.allowed = Density(num_images)
         self.edges = Density(num_images)
-        self.listed = Listed(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32))
+        self.listed = Listed.none()
         self.share = torch.full((num_images,), torch.nan)
         """Fraction of each image that may be drawn; NaN until the image has been seen."""
 
@@ -91,14 +56,13 @@ class Respawn:
             self.allowed.put(image, allowed)
             self.edges.put(image, edge_cells(images, slot) * allowed)
             self.share[image] = allowed.sum() / area.sum()
-            sparse = (allowed > 0) & (allowed < SPARSE * area)
+            sparse = is_sparse(allowed, area)
             if sparse.any():
-                listed = _list_cells(images, slot, sparse)
+                listed = Listed.of(images, slot, sparse)
                 if sum(map(len, more)) + len(listed) <= MOST_LISTED:
                     more.append(listed)
         if len(more) > 1:
-            cell, order = torch.cat([listed.cell for listed in more]).sort(stable=True)
-            self.listed = Listed(cell, torch.cat([listed.pixel for listed in more])[order])
+            self.listed = Listed.joined(more)
         return new
 
     def drawable(self, images: Images) -> Int[Tensor, " drawable"]:
@@ -146,8 +110,7 @@ class Respawn:
         size = images.sizes[slot]
         pixels = pixels_in_cell(cell, size, count, generator)
         if len(self.listed):
-            named = _name(images.ids[slot], cell[:, 0], cell[:, 1])
-            drawn, listed = self.listed.draw(named, size[:, 1], count, generator)
+            drawn, listed = self.listed.draw(images.ids[slot], cell, size[:, 1], count, generator)
             pixels[listed] = drawn
         return pixels
 
@@ -174,27 +137,6 @@ class Respawn:
             cell_row, cell_column = cell[ray].tolist()
             pixel[ray] = _search(images, int(slot[ray]), cell_row, cell_column, generator)
         return _somewhere_in(pixel, generator)
-
-
-def _name(
-    image: Int[Tensor, " *#cells"], row: Int[Tensor, " *#cells"], column: Int[Tensor, " *#cells"]
-) -> Int[Tensor, " *cells"]:
-    """Number of a cell among those of the whole data set."""
-    return (image * GRID + row) * GRID + column
-
-
-def _list_cells(images: Images, slot: int, sparse: Bool[Tensor, "grid grid"]) -> Listed:
-    """The allowed pixels of the sparse cells of one image."""
-    height, width = images.sizes[slot].tolist()
-    column_cell = cell_of(torch.arange(width), torch.tensor(width))
-    found = [Listed(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32))]
-    for cell, rows in enumerate(bands(height)):
-        if sparse[cell].any():
-            listed = images.allowed_in(slot, rows, range(width)) & sparse[cell, column_cell]
-            row, column = listed.nonzero().unbind(-1)
-            named = _name(images.ids[slot], torch.tensor(cell), column_cell[column])
-            found.append(Listed(named.int(), ((row + rows.start) * width + column).int()))
-    return Listed(torch.cat([listed.cell for listed in found]), torch.cat([listed.pixel for listed in found]))
 
 
 def _largest_area(images: Images, slot: Int[Tensor, " n"], cell_row: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
