@@ -44,7 +44,7 @@ class SoftMiningPixelSampler(PixelSampler):
 
     Raises:
         TypeError: if set up by a data manager that cannot hand the strategy its feedback.
-        ValueError: on an unknown sampling type, a share outside of [0, 1], no rays or no images.
+        ValueError: on an unknown sampling type, a share outside of [0, 1], a negative coverage, no rays or no images.
     """
 
     config: SoftMiningPixelSamplerConfig
@@ -66,6 +66,7 @@ class SoftMiningPixelSampler(PixelSampler):
         self.generator = torch.Generator().manual_seed(torch.initial_seed())
         self.respawn = Respawn(len(image_names))
         self.strategy = config.strategy(self.respawn, self.generator)
+        self.footprint = config.footprint
         self._of_others: dict[str, dict[str, Tensor]] = {}
         """States of other sampling types, from the checkpoint: kept for a later run that goes back to them."""
         self.trace = Trace()
@@ -112,7 +113,9 @@ class SoftMiningPixelSampler(PixelSampler):
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
         batch = self._collate(loaded, slot, yx)
-        centres = (batch["indices"][:, 1:] + 0.5).requires_grad_(self.strategy.needs_score and not self._unreached)
+        pixel, rays = batch["indices"][:, 1:], (step + 1) * self.num_rays_per_batch
+        batch["image"] = self.footprint.colours(images, slot, pixel, rays, self.generator)
+        centres = (pixel + 0.5).requires_grad_(self.strategy.needs_score and not self._unreached)
         batch["feedback"] = self._feedback(step, centres)
         if batch["feedback"] is not None:
             self._drawn = _Drawn(images.ids[slot], yx, images.sizes[slot], batch["feedback"])
@@ -167,7 +170,8 @@ class SoftMiningPixelSampler(PixelSampler):
         """Go on with other settings, and with what has been learnt."""
         self.settle()
         states = {**self._of_others, self.config.sampling_type: self.strategy.state()}
-        self.config, self.strategy = config, config.strategy(self.respawn, self.generator)
+        self.config, self.footprint = config, config.footprint
+        self.strategy = config.strategy(self.respawn, self.generator)
         if config.sampling_type in states:
             self.strategy.load_state(states.pop(config.sampling_type))
         self._of_others = states

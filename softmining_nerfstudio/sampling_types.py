@@ -19,6 +19,7 @@ from softmining_nerfstudio.mining.controls import (
 )
 from softmining_nerfstudio.mining.diffusion import DiffusionConfig
 from softmining_nerfstudio.mining.error_map import ErrorMap
+from softmining_nerfstudio.mining.footprint import Footprint
 from softmining_nerfstudio.mining.importance import ImportanceConfig
 from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.mining.respawn import Respawn
@@ -38,6 +39,8 @@ SamplingType = Literal[
     "error-map",
 ]
 SAMPLING_TYPES: tuple[SamplingType, ...] = get_args(SamplingType)
+COVERAGE = 10.0
+"""Of dmc: rays for every pixel of one image, until which rays have footprints."""
 CONTROLS: dict[str, type[Strategy]] = {
     "uniform": Uniform,
     "uniform-per-image": UniformPerImage,
@@ -66,6 +69,21 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     """How the walkers of dmc move and die."""
     importance: ImportanceConfig = field(default_factory=ImportanceConfig)
     """How the loss of mined rays is corrected."""
+    coverage: float | None = None
+    """Until there have been so many rays for every pixel of one image, a ray's colour is a mean over the image around
+    its pixel, over the less, the more rays there have been (see mining/footprint.py). 0: that of its pixel from the
+    start. By default 10 with dmc, 0 with all others."""
+
+    @property
+    def footprint(self) -> Footprint:
+        """What a ray's colour is the mean of.
+
+        Raises:
+            ValueError: if the coverage is negative or not finite.
+        """
+        if self.coverage is None:
+            return Footprint(COVERAGE if self.sampling_type == "dmc" else 0.0)
+        return Footprint(self.coverage)
 
     def strategy(self, respawn: Respawn, generator: torch.Generator) -> Strategy:
         """The strategy that the sampling type names.

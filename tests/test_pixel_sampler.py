@@ -44,7 +44,7 @@ def train(miner: SoftMiningPixelSampler, batch: dict, steps: int, error_at: Call
 @pytest.mark.parametrize("sampling_type", [name for name in SAMPLING_TYPES if not name.startswith("foreground")])
 def test_colours_are_those_of_the_named_pixels(sampling_type: str) -> None:
     batch = image_batch()
-    for mined in train(sampler(sampling_type=sampling_type), batch, 5):
+    for mined in train(sampler(sampling_type=sampling_type, coverage=0.0), batch, 5):
         image, row, column = mined["indices"].unbind(-1)
         assert len(mined["image"]) == 60
         torch.testing.assert_close(mined["image"], batch["image"][IMAGES - 1 - image, row, column])
@@ -55,6 +55,36 @@ def test_every_key_of_the_image_batch_follows_the_mined_pixels() -> None:
     for mined in train(sampler(), image_batch(depth_image=depth), 3):
         image, row, column = mined["indices"].unbind(-1)
         torch.testing.assert_close(mined["depth_image"], depth[IMAGES - 1 - image, row, column])
+
+
+def test_colours_are_means_over_footprints_until_rays_have_covered_an_image() -> None:
+    """10 x 600 pixels: with 60 rays a step, a side of 10 pixels at first and of one from step 100 on."""
+    batch = image_batch()  # noise between 0 and 1
+    batches = train(sampler(), batch, 101)
+    assert batches[0]["image"].std() < 0.15
+    assert batches[30]["image"].std() > batches[0]["image"].std() * 1.2
+    image, row, column = batches[100]["indices"].unbind(-1)
+    torch.testing.assert_close(batches[100]["image"], batch["image"][IMAGES - 1 - image, row, column])
+
+
+def test_only_training_batches_and_only_colours_have_footprints() -> None:
+    depth = torch.rand(IMAGES, HEIGHT, WIDTH, 1)
+    batch, miner = image_batch(depth_image=depth), sampler()
+    for drawn, is_plain in ((miner.mine(batch, 0)[0], False), (miner.sample(batch), True)):
+        image, row, column = drawn["indices"].unbind(-1)
+        torch.testing.assert_close(drawn["depth_image"], depth[IMAGES - 1 - image, row, column])
+        assert torch.equal(drawn["image"], batch["image"][IMAGES - 1 - image, row, column]) == is_plain
+
+
+@pytest.mark.parametrize("sampling_type", SAMPLING_TYPES)
+def test_the_coverage_is_that_of_the_sampling_type_unless_it_is_set(sampling_type: str) -> None:
+    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type).footprint.coverage == 10 * (sampling_type == "dmc")
+    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, coverage=3.0).footprint.coverage == 3
+
+
+def test_a_coverage_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"coverage is -1\.0; expected a finite number of rays per pixel, at least 0"):
+        sampler(coverage=-1.0)
 
 
 def test_rays_go_through_pixel_centres_and_ask_for_a_gradient_only_with_drift() -> None:
@@ -112,7 +142,7 @@ def test_images_of_mixed_sizes_are_mined() -> None:
         "mask": [torch.ones(*p.shape[:2], 1) for p in pixels],
     }
     slot_of = {2: 0, 0: 1, 1: 2}
-    for mined in train(sampler(images=3), batch, 10):
+    for mined in train(sampler(images=3, coverage=0.0), batch, 10):
         for colour, (image, row, column) in zip(mined["image"], mined["indices"].tolist(), strict=True):
             torch.testing.assert_close(colour, pixels[slot_of[image]][row, column])
 
@@ -258,7 +288,7 @@ def test_masks_depth_and_semantics_of_mixed_sizes_follow_the_pixels(sampling_typ
     batch = mixed_batch(torch.Generator().manual_seed(0))
     copies = {key: [value.clone() for value in batch[key]] for key in ("image", "mask", "depth_image", "semantics")}
     slot_of = {2: 0, 0: 1, 1: 2}
-    for mined in train(sampler(images=3, sampling_type=sampling_type), batch, 8):
+    for mined in train(sampler(images=3, sampling_type=sampling_type, coverage=0.0), batch, 8):
         assert {"focal", "path", "latent", "image_idx"}.isdisjoint(mined)
         assert mined["mask"].all()
         for key, values in copies.items():
@@ -290,7 +320,7 @@ def test_images_with_transparency_keep_their_alpha(background: float) -> None:
     pixels = torch.rand(IMAGES, HEIGHT, WIDTH, 4)
     pixels[..., 3] = (pixels[..., 3] > 0.5).float()
     batch = {**image_batch(), "image": pixels}
-    miner = sampler()
+    miner = sampler(coverage=0.0)
     for step in range(5):
         mined, _ = miner.mine(batch, step)
         image, row, column = mined["indices"].unbind(-1)

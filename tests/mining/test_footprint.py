@@ -1,0 +1,124 @@
+"""Footprints: colours are means over as much of an image as a ray stands for, while rays are few."""
+
+import math
+
+import pytest
+import torch
+
+from softmining_nerfstudio.mining.footprint import Footprint, mean_colour
+from softmining_nerfstudio.mining.images import Images, Packed
+
+
+def ramp(height=60, width=80):
+    """An image whose colours tell where they are: row, column and a checkerboard."""
+    row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([row / height, column / width, ((row + column) % 2).float()], -1)
+
+
+def colours(images, pixel, side, generator):
+    """Of rays through these pixels of the first image, with footprints of this side."""
+    size = images.sizes[0]
+    rays = 10_000
+    footprint = Footprint(side**2 * rays / float(size.prod()))
+    slot = torch.zeros(len(pixel), dtype=torch.long)
+    torch.testing.assert_close(footprint.side(images.sizes[slot], rays), torch.full((len(pixel),), float(side)))
+    return footprint.colours(images, slot, pixel, rays, generator)
+
+
+def test_the_side_is_the_distance_between_rays_that_are_spread_over_one_image():
+    size = torch.tensor([[30, 40], [300, 400]])
+    torch.testing.assert_close(Footprint(1.0).side(size, 1200), torch.tensor([1.0, 10.0]))
+    torch.testing.assert_close(Footprint(9.0).side(size, 1200), torch.tensor([3.0, 30.0]))
+    torch.testing.assert_close(Footprint(9.0).side(size, 120_000), torch.tensor([0.3, 3.0]))
+    assert (Footprint(0.0).side(size, 1) == 0).all()
+
+
+@pytest.mark.parametrize("side", [1.5, 3, 9, 20])
+def test_a_colour_is_the_mean_over_the_square_around_the_pixel(generator, side):
+    images, pixel = Images(torch.arange(1), ramp()[None]), torch.tensor([30, 40]).expand(4000, 2)
+    found = colours(images, pixel, side, generator)
+    # row and column: on average the pixel's own, and for each ray close to it
+    torch.testing.assert_close(found.mean(0), torch.tensor([30 / 60, 40 / 80, found[:, 2].mean()]), atol=2e-3, rtol=0)
+    assert (found[:, :2] * torch.tensor([60, 80]) - torch.tensor([30, 40])).abs().max() <= side / 8 + 1
+    if side > 4:  # detail that is finer averages out
+        assert found[:, 2].mean() == pytest.approx(0.5, abs=0.03)
+        assert found[:, 2].std() < 0.5 / math.sqrt(8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.uint8])
+def test_without_a_footprint_it_is_the_colour_of_the_pixel(generator, dtype):
+    pixels = (torch.rand((1, 8, 9, 3), generator=generator) * 255).to(dtype)
+    pixel = torch.cartesian_prod(torch.arange(8), torch.arange(9))
+    state = generator.get_state()
+    found = colours(Images(torch.arange(1), pixels), pixel, 0.9, generator)
+    assert torch.equal(found, pixels[0, pixel[:, 0], pixel[:, 1]])
+    assert torch.equal(generator.get_state(), state), "other sampling types would draw other pixels than before"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.uint8])
+def test_a_mean_is_of_the_type_of_the_images(generator, dtype):
+    pixels = torch.full((1, 8, 9, 3), 200 if dtype == torch.uint8 else 0.8, dtype=dtype)
+    found = colours(Images(torch.arange(1), pixels), torch.tensor([[4, 4]]), 3, generator)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, pixels[0, :1, 0])
+
+
+def test_what_is_outside_of_the_image_does_not_count(generator):
+    pixel = torch.cartesian_prod(torch.tensor([0, 59]), torch.tensor([0, 79])).repeat(2000, 1)
+    found = colours(Images(torch.arange(1), ramp()[None]), pixel, 16, generator)[:, :2]
+    # of the eight and a half pixels that are inside, the last one counting half
+    inwards = (sum(range(8)) + 8 / 2) / 8.5
+    expected = torch.where(pixel == 0, inwards, pixel - inwards) / torch.tensor([60, 80])
+    for corner in pixel[:4]:
+        of_it = (pixel == corner).all(-1)
+        torch.testing.assert_close(found[of_it].mean(0), expected[of_it][0], atol=4e-3, rtol=0)
+
+
+def test_masked_out_pixels_do_not_count(generator):
+    masks = torch.ones(1, 60, 80, 1)
+    masks[:, :, 40:] = 0
+    pixels = ramp()[None] * masks  # black there
+    found = colours(Images(torch.arange(1), pixels, masks), torch.tensor([[30, 39]]).repeat(2000, 1), 9, generator)
+    assert found[:, 1].mean() == pytest.approx(37 / 80, abs=3e-3)  # columns 35 to 39
+    assert found[:, 1].min() >= 35 / 80
+    alone = torch.zeros(1, 60, 80, 1)
+    alone[0, 30, 39] = 1  # no sample need hit it
+    found = colours(Images(torch.arange(1), ramp()[None], alone), torch.tensor([[30, 39]]).repeat(50, 1), 60, generator)
+    torch.testing.assert_close(found, ramp()[30, 39].expand(50, 3))
+
+
+def test_nothing_outside_of_a_fisheye_circle_counts(generator):
+    images = Images(torch.arange(1), ramp()[None], crop_radius=20.0)
+    found = colours(images, torch.tensor([[30, 59]]).repeat(2000, 1), 16, generator)
+    assert (found[:, 1] * 80).max() < 60
+
+
+def test_the_mean_of_rgba_blends_as_its_samples_do(generator):
+    rgba = torch.rand((50, 16, 4), generator=generator)
+    counts = torch.rand((50, 16), generator=generator) < 0.5
+    counts[:, 0] = True
+    mean, weight = mean_colour(rgba, counts), counts[..., None] / counts.sum(1)[:, None, None]
+    for background in (0.0, 0.3, 1.0):
+        blended = rgba[..., :3] * rgba[..., 3:] + background * (1 - rgba[..., 3:])
+        expected = (weight * blended).sum(1)
+        torch.testing.assert_close(mean[:, :3] * mean[:, 3:] + background * (1 - mean[:, 3:]), expected)
+    assert (mean_colour(torch.zeros(1, 16, 4), torch.ones(1, 16, dtype=torch.bool)) == 0).all()  # transparent
+
+
+def test_images_of_mixed_sizes_have_footprints_of_their_own(generator):
+    images = Images(torch.arange(2), Packed.move([ramp(), ramp(6, 8)]))
+    slot, pixel = (
+        torch.tensor([0, 1]).repeat_interleave(500),
+        torch.tensor([[30, 40], [3, 4]]).repeat_interleave(500, 0),
+    )
+    footprint = Footprint(1.0)
+    assert footprint.side(images.sizes[slot], 48).unique().tolist() == [1.0, 10.0]
+    found = footprint.colours(images, slot, pixel, 48, generator)
+    torch.testing.assert_close(found[500:], ramp(6, 8)[3, 4].expand(500, 3))
+    assert 0 < found[:500, 0].std() < 10 / 60
+
+
+@pytest.mark.parametrize("coverage", [-1.0, math.inf, math.nan])
+def test_an_impossible_coverage_is_named_with_what_is_allowed(coverage):
+    with pytest.raises(ValueError, match=f"coverage is {coverage}; expected a finite number of rays per pixel"):
+        Footprint(coverage)
