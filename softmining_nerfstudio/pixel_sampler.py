@@ -14,6 +14,7 @@ from torch import Tensor
 
 from softmining_nerfstudio.loaded_images import LoadedImages
 from softmining_nerfstudio.mining.feedback import Feedback
+from softmining_nerfstudio.mining.footprint import colours_around
 from softmining_nerfstudio.mining.images import Images, gather
 from softmining_nerfstudio.mining.importance import effective_sample_size
 from softmining_nerfstudio.mining.respawn import Respawn
@@ -113,8 +114,10 @@ class SoftMiningPixelSampler(PixelSampler):
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
         batch = self._collate(loaded, slot, yx)
-        pixel, rays = batch["indices"][:, 1:], (step + 1) * self.num_rays_per_batch
-        batch["image"] = self.footprint.colours(images, slot, pixel, rays, self.generator)
+        pixel = batch["indices"][:, 1:]
+        side = self.footprint.side(images.sizes[slot], rays=(step + 1) * self.num_rays_per_batch)
+        if (side > 1).any():
+            batch["image"] = colours_around(images, slot, pixel, side, self.generator)
         centres = (pixel + 0.5).requires_grad_(self.strategy.needs_score and not self._unreached)
         batch["feedback"] = self._feedback(step, centres)
         if batch["feedback"] is not None:

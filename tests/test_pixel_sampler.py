@@ -82,6 +82,14 @@ def test_the_coverage_is_that_of_the_sampling_type_unless_it_is_set(sampling_typ
     assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, coverage=3.0).footprint.coverage == 3
 
 
+def test_without_footprints_no_random_number_is_spent_on_them() -> None:
+    """Or the other sampling types would draw other pixels than without this feature."""
+    late, never = (sampler(coverage=coverage) for coverage in (10.0, 0.0))
+    for miner in (late, never):
+        miner.mine(image_batch(), 10**6)
+    assert torch.equal(late.generator.get_state(), never.generator.get_state())
+
+
 def test_a_coverage_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"coverage is -1\.0; expected a finite number of rays per pixel, at least 0"):
         sampler(coverage=-1.0)

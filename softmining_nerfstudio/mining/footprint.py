@@ -49,34 +49,26 @@ class Footprint:
         """
         return (self.coverage * size.prod(-1) / rays).sqrt()
 
-    def colours(
-        self,
-        images: Images,
-        slot: Int[Tensor, " n"],
-        pixel: Int[Tensor, "n 2"],
-        rays: int,
-        generator: torch.Generator,
-    ) -> Shaped[Tensor, "n channels"]:
-        """The mean colour of each footprint, of what is in the image and may be drawn; RGBA by opacity.
 
-        Args:
-            rays: drawn so far, of all images.
-        """
-        size = images.sizes[slot]
-        side = self.side(size, rays)
-        if not (side > 1).any():
-            return gather(images.pixels, slot, *pixel.unbind(-1))
-        across = torch.arange(SAMPLES)
-        cell = torch.cartesian_prod(across, across)
-        jittered = (cell + torch.rand((len(slot), *cell.shape), generator=generator)) / SAMPLES - 0.5
-        place = (pixel[:, None] + 0.5 + side[:, None, None] * jittered).floor().long()
-        inside = ((place >= 0) & (place < size[:, None])).all(-1, keepdim=True)
-        place = torch.where(inside, place, pixel[:, None])
-        slots = slot[:, None].expand(place.shape[:2])
-        counts = inside[..., 0] & images.allowed(slots, *place.unbind(-1))
-        nothing = ~counts.any(-1, keepdim=True)
-        place, counts = torch.where(nothing[..., None], pixel[:, None], place), counts | nothing
-        return mean_colour(gather(images.pixels, slots, *place.unbind(-1)), counts)
+def colours_around(
+    images: Images,
+    slot: Int[Tensor, " n"],
+    pixel: Int[Tensor, "n 2"],
+    side: Float[Tensor, " n"],
+    generator: torch.Generator,
+) -> Shaped[Tensor, "n channels"]:
+    """The mean colour of each footprint, of what is in the image and may be drawn; up to side 1, the pixel's own."""
+    across = torch.arange(SAMPLES)
+    cell = torch.cartesian_prod(across, across)
+    jittered = (cell + torch.rand((len(slot), *cell.shape), generator=generator)) / SAMPLES - 0.5
+    place = (pixel[:, None] + 0.5 + side[:, None, None] * jittered).floor().long()
+    inside = ((place >= 0) & (place < images.sizes[slot][:, None])).all(-1, keepdim=True)
+    place = torch.where(inside, place, pixel[:, None])
+    slots = slot[:, None].expand(place.shape[:2])
+    counts = inside[..., 0] & images.allowed(slots, *place.unbind(-1))
+    nothing = ~counts.any(-1, keepdim=True)
+    place, counts = torch.where(nothing[..., None], pixel[:, None], place), counts | nothing
+    return mean_colour(gather(images.pixels, slots, *place.unbind(-1)), counts)
 
 
 def mean_colour(
