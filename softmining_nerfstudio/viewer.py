@@ -57,7 +57,8 @@ class MiningPanel(ViewerControl):
             kinds = tuple(dict.fromkeys((config.sampling_type, "uniform")))
             self.sampling = gui.add_dropdown("Sampling", kinds, initial_value=kinds[0])
             label, most, step = ("Noise, px", 32.0, 0.5) if walk == "langevin" else ("Noise, of the size", 0.25, 0.005)
-            self.noise = gui.add_slider(label, 0.0, most, step, getattr(config, walk).noise)
+            noise = getattr(config, walk).noise
+            self.noise = gui.add_slider(label, 0.0, max(most, noise), step, noise)
             self.alpha = gui.add_slider("Alpha", 0.0, 1.0, 0.05, config.importance.alpha)
             self.uniform = gui.add_slider("Uniform share", 0.0, 1.0, 0.05, config.uniform_fraction)
             respawned = round(getattr(config, walk).respawn_fraction, 2)

@@ -5,13 +5,16 @@ import importlib.util
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import viser
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
@@ -67,6 +70,46 @@ def test_other_settings_take_effect_and_keep_what_was_learnt(blender_scene: Path
     sampler.restart()
     assert sampler.walkers.yx.isnan().all()
     mine(made, 2)
+
+
+@pytest.mark.parametrize(
+    ("sampling_type", "walk", "noise"),
+    [("lmc", "langevin", 4.0), ("lmc", "langevin", 40.0), ("dmc", "diffusion", 0.05), ("dmc", "diffusion", 0.3)],
+)
+def test_every_control_changes_the_sampler_whatever_it_started_from(
+    blender_scene: Path, sampling_type: str, walk: str, noise: float
+) -> None:
+    made = manager(blender_scene)
+    sampler, server = made.train_pixel_sampler, viser.ViserServer(port=free_port(), verbose=False)
+    config = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
+    sampler.reconfigure(replace(config, **{walk: replace(getattr(config, walk), noise=noise)}))
+    panel = MiningPanel(sampler)
+    panel._setup(SimpleNamespace(viser_server=server, train_lock=None))
+    try:
+        assert panel.noise.value == noise
+        mine(made, 2)
+        for handle, value, found in [
+            (panel.noise, noise / 2, lambda c: getattr(c, walk).noise),
+            (panel.alpha, 0.25, lambda c: c.importance.alpha),
+            (panel.uniform, 0.5, lambda c: c.uniform_fraction),
+            (panel.respawn, 0.75, lambda c: getattr(c, walk).respawn_fraction),
+            (panel.sampling, "uniform", lambda c: c.sampling_type),
+            (panel.sampling, sampling_type, lambda c: c.sampling_type),
+        ]:
+            handle.value = value  # as from the browser: its callbacks run
+            wait_until(lambda found=found, value=value: found(sampler.config) == value)
+        assert not sampler.walkers.yx.isnan().all()
+    finally:
+        server.stop()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Callbacks run in a thread of their own."""
+    for _ in range(200):
+        if is_so():
+            return
+        time.sleep(0.02)
+    pytest.fail("the sampler was not changed within four seconds")
 
 
 def test_walkers_lie_on_the_image_plane_as_viser_draws_it() -> None:
