@@ -14,7 +14,7 @@ from nerfstudio.data.datamanagers.base_datamanager import TDataset, VanillaDataM
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.utils import comms, writer
-from nerfstudio.utils.misc import get_orig_class
+from nerfstudio.utils.misc import get_orig_class, step_check
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
@@ -156,7 +156,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         def draw(step: int) -> None:
             if self.panel is not None:
                 self.panel.after_step()
-            if sampler is not None and step % trainer.config.steps_per_eval_image == 0:
+            if sampler is not None and step_check(step, trainer.config.steps_per_eval_image, run_at_zero=True):
                 image = 0 if self.panel is None else self.panel.shown_image
                 for name, picture in self.pictures(image).items():
                     writer.put_image(f"Soft Mining/{name} of {sampler.image_names[image]}", picture, step)

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from nerfstudio.data.datamanagers.parallel_datamanager import ParallelDataManage
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
+from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
 
 from softmining_nerfstudio import datamanager
 from softmining_nerfstudio.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
@@ -119,6 +121,22 @@ def test_the_loaded_images_may_change_during_training(blender_scene: Path) -> No
             torch.testing.assert_close(colour, images[image][row, column])
     assert all(len(pair) <= 2 for pair in loaded)
     assert {image for pair in loaded for image in pair} == set(range(6))
+
+
+@pytest.mark.parametrize(("every", "drawn"), [(0, []), (2, [0, 2, 4])])
+def test_pictures_are_drawn_when_an_image_would_be_evaluated(
+    blender_scene: Path, monkeypatch: pytest.MonkeyPatch, every: int, drawn: list[int]
+) -> None:
+    made, steps = manager(blender_scene), []
+    monkeypatch.setattr(made, "pictures", lambda image: {"rays": image})
+    monkeypatch.setattr(datamanager.writer, "put_image", lambda name, picture, step: steps.append(step))
+    monkeypatch.setattr(datamanager.writer, "GLOBAL_BUFFER", {"steps_per_log": 10})
+    trainer = SimpleNamespace(config=SimpleNamespace(steps_per_eval_image=every))
+    attributes = TrainingCallbackAttributes(optimizers=None, grad_scaler=None, pipeline=None, trainer=trainer)
+    for step in range(5):
+        for callback in made.get_training_callbacks(attributes):
+            callback.run_callback_at_location(step, TrainingCallbackLocation.AFTER_TRAIN_ITERATION)
+    assert steps == drawn
 
 
 def test_patches_are_refused(blender_scene: Path) -> None:
