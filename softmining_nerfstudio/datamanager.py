@@ -133,11 +133,12 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         Of several processes only the first one writes checkpoints. The others place new walkers, at random numbers
         of their own: with the first one's they would all train on the same rays.
         """
-        if not comms.is_main_process():
-            return
-        self._random_state = state["random"]
-        if self.train_pixel_sampler is not None and state["sampler"] is not None:
-            self.train_pixel_sampler.load_state(state["sampler"])
+        sampler, saved = self.train_pixel_sampler, state["sampler"]
+        if comms.is_main_process():
+            self._random_state = state["random"]
+        if sampler is not None and saved is not None:
+            load = sampler.load_state if comms.is_main_process() else sampler.load_progress
+            load(saved)
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from nerfstudio.data.pixel_samplers import PixelSampler
+from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
@@ -45,7 +47,7 @@ class SoftMiningPixelSampler(PixelSampler):
 
     Raises:
         TypeError: if set up by a data manager that cannot hand the strategy its feedback.
-        ValueError: on an unknown sampling type, a share outside of [0, 1], a negative coverage, no rays or no images.
+        ValueError: on an unknown sampling type, no rays or no images.
     """
 
     config: SoftMiningPixelSamplerConfig
@@ -60,14 +62,14 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         if not image_names:
             raise ValueError("the data set has no images to sample rays from")
-        if not 0 <= config.uniform_fraction <= 1:
-            raise ValueError(f"uniform_fraction is {config.uniform_fraction}; expected a fraction between 0 and 1")
         super().__init__(deepcopy(config), **kwargs)
         self.image_names = image_names
         self.generator = torch.Generator().manual_seed(torch.initial_seed())
         self.respawn = Respawn(len(image_names))
         self.strategy = config.strategy(self.respawn, self.generator)
         self.footprint = config.footprint
+        self.rays_so_far: int | float = 0
+        """Drawn for training, by all processes: the more, the narrower the footprints."""
         self._of_others: dict[str, dict[str, Tensor]] = {}
         """States of other sampling types, from the checkpoint: kept for a later run that goes back to them."""
         self.trace = Trace()
@@ -115,7 +117,8 @@ class SoftMiningPixelSampler(PixelSampler):
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
         batch = self._collate(loaded, slot, yx)
         pixel = batch["indices"][:, 1:]
-        side = self.footprint.side(images.sizes[slot], rays=(step + 1) * self.num_rays_per_batch)
+        self.rays_so_far += self.num_rays_per_batch * comms.get_world_size()
+        side = self.footprint.side(images.sizes[slot], self.rays_so_far)
         if (side > 1).any():
             batch["image"] = colours_around(images, slot, pixel, side, self.generator)
         centres = (pixel + 0.5).requires_grad_(self.strategy.needs_score and not self._unreached)
@@ -190,12 +193,14 @@ class SoftMiningPixelSampler(PixelSampler):
         return {
             "images": len(self.image_names),
             "rays": self.num_rays_per_batch,
+            "rays_so_far": self.rays_so_far,
             "strategies": {**self._of_others, self.config.sampling_type: self.strategy.state()},
             "generator": self.generator.get_state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`; where it does not fit, say so in one line and do what is possible."""
+        self.load_progress(state)
         num_images, found = len(self.image_names), state["images"]
         if found != num_images:
             CONSOLE.print(f"The checkpoint's sampler is for {found} images, not {num_images}: starting anew.")
@@ -211,6 +216,10 @@ class SoftMiningPixelSampler(PixelSampler):
         if state["rays"] != self.num_rays_per_batch:
             rays = self.num_rays_per_batch
             CONSOLE.print(f"The checkpoint's batches were of {state['rays']} rays: going on with batches of {rays}.")
+
+    def load_progress(self, state: dict[str, Any]) -> None:
+        """Continue from `state` as far as it concerns all processes; in one that has no footprints they are over."""
+        self.rays_so_far = state.get("rays_so_far", math.inf)
 
     def _feedback(self, step: int, centres: Float[Tensor, "rays 2"]) -> Feedback | None:
         """What the loss of a batch shall fill in."""

@@ -54,7 +54,11 @@ CONTROLS: dict[str, type[Strategy]] = {
 
 @dataclass
 class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
-    """Which pixels the training rays go through, and what they count."""
+    """Which pixels the training rays go through, and what they count.
+
+    Raises:
+        ValueError: if the uniform fraction is outside of [0, 1], or the coverage negative or not finite.
+    """
 
     _target: type = field(default_factory=lambda: _sampler())
     sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
@@ -74,13 +78,14 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     its pixel, over the less, the more rays there have been (see mining/footprint.py). 0: that of its pixel from the
     start. By default 10 with dmc, 0 with all others."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.uniform_fraction <= 1:
+            raise ValueError(f"uniform_fraction is {self.uniform_fraction}; expected a fraction between 0 and 1")
+        _ = self.footprint  # refuses a coverage that is none
+
     @property
     def footprint(self) -> Footprint:
-        """What a ray's colour is the mean of.
-
-        Raises:
-            ValueError: if the coverage is negative or not finite.
-        """
+        """What a ray's colour is the mean of."""
         if self.coverage is None:
             return Footprint(COVERAGE if self.sampling_type == "dmc" else 0.0)
         return Footprint(self.coverage)

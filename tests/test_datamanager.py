@@ -204,6 +204,7 @@ def test_only_the_process_that_wrote_a_checkpoint_resumes_its_walkers(
     before = other.train_pixel_sampler.generator.get_state()
     other.load_state_dict(state)
     assert torch.equal(other.train_pixel_sampler.generator.get_state(), before)
+    assert other.train_pixel_sampler.rays_so_far == made.train_pixel_sampler.rays_so_far > 0
     assert not torch.equal(train(other, 1, first=5)[0]["indices"], first["indices"])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from softmining_nerfstudio import pixel_sampler
 from softmining_nerfstudio.mining.importance import ImportanceConfig
 from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
@@ -82,11 +83,36 @@ def test_the_coverage_is_that_of_the_sampling_type_unless_it_is_set(sampling_typ
     assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, coverage=3.0).footprint.coverage == 3
 
 
+def test_footprints_narrow_with_the_rays_that_were_drawn_whatever_their_number_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    miner, batch, rays = sampler(), image_batch(), 0
+    for now, processes in ((60, 1), (600, 1), (60, 1), (60, 3)):
+        monkeypatch.setattr(pixel_sampler.comms, "get_world_size", lambda processes=processes: processes)
+        miner.set_num_rays_per_batch(now)
+        train(miner, batch, 1)
+        rays += now * processes
+        assert miner.rays_so_far == rays
+
+
+def test_footprints_go_on_after_a_checkpoint_and_are_over_in_one_from_before_there_were_any() -> None:
+    miner, batch = sampler(), image_batch()
+    train(miner, batch, 101)
+    state = miner.state()
+    for saved in (state, {key: value for key, value in state.items() if key != "rays_so_far"}):
+        other = sampler()
+        other.load_state(saved)
+        mined, _ = other.mine(batch, 101)
+        image, row, column = mined["indices"].unbind(-1)
+        torch.testing.assert_close(mined["image"], batch["image"][IMAGES - 1 - image, row, column])
+
+
 def test_without_footprints_no_random_number_is_spent_on_them() -> None:
     """Or the other sampling types would draw other pixels than without this feature."""
     late, never = (sampler(coverage=coverage) for coverage in (10.0, 0.0))
     for miner in (late, never):
-        miner.mine(image_batch(), 10**6)
+        miner.rays_so_far = 10**6
+        miner.mine(image_batch(), 0)
     assert torch.equal(late.generator.get_state(), never.generator.get_state())
 
 

@@ -40,7 +40,7 @@ class Footprint:
         if not 0 <= self.coverage < float("inf"):
             raise ValueError(f"coverage is {self.coverage}; expected a finite number of rays per pixel, at least 0")
 
-    def side(self, size: Int[Tensor, "n 2"], rays: int) -> Float[Tensor, " n"]:
+    def side(self, size: Int[Tensor, "n 2"], rays: int | float) -> Float[Tensor, " n"]:
         """The equation above.
 
         Args:
