@@ -24,8 +24,9 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 from viser import GuiEvent
 
-from softmining_nerfstudio.current_error import current_error
+from softmining_nerfstudio.mining.cells import GRID
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
+from softmining_nerfstudio.rendering import current_error
 from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trace import Trace, error_colours
 
@@ -106,13 +107,19 @@ class MiningPanel(ViewerControl):
         """Draw walkers and plots as they are now."""
         points, colours = self._walkers()
         server, image = self._viewer.viser_server, self.image.value
-        rays, error = self.trace.of_image(image), current_error(self._viewer.pipeline, image)
+        rays, error = self.trace.of_image(image), self._error_now(image)
         with server.atomic():
             server.scene.add_point_cloud(WALKERS, points, colours, point_size=0.008, point_shape="circle")
             maps = {"rays of the last steps": (rays, "Inferno"), "error now": (error, "Turbo")}
             self.image_plot.figure = _heat_maps(maps, self._height_by_width())
             self.curves_plot.figure = _curves_figure(self.trace)
             self.images_plot.figure = _images_figure(self.trace.per_image(len(self.sampler.image_names)))
+
+    def _error_now(self, image: int) -> Float[Tensor, "grid grid"]:
+        """In the middle of each cell: as many rays as a small batch has, done before one notices, on a CPU, too."""
+        camera = self._viewer.pipeline.datamanager.train_dataset.cameras[image]
+        row, column = (((torch.arange(GRID) + 0.5) * int(n) / GRID).long() for n in (camera.height, camera.width))
+        return current_error(self._viewer.pipeline, image, row, column)
 
     def _height_by_width(self) -> float:
         """Of the image that is looked at."""

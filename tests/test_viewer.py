@@ -16,18 +16,14 @@ import pytest
 import torch
 import viser
 from nerfstudio.cameras.cameras import Cameras
-from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.engine.trainer import Trainer
 from nerfstudio.viewer.utils import parse_object
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
-from softmining_nerfstudio.current_error import current_error
 from softmining_nerfstudio.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.methods import softmining_lite
-from softmining_nerfstudio.mining.cells import GRID
 from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.trace import over_white
 from softmining_nerfstudio.viewer import SHARE, MiningPanel, on_frustum
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -139,35 +135,6 @@ def test_nothing_is_drawn_while_nobody_looks_and_seldom_while_somebody_does(blen
         panel.after_step()
     assert len(drawn) == 1
     assert panel._next_drawing > 0.02 / SHARE
-
-
-def test_the_error_of_an_image_is_that_of_what_the_model_renders_now(blender_scene: Path) -> None:
-    config = copy.deepcopy(softmining_lite.config.pipeline)
-    config.datamanager.dataparser = BlenderDataParserConfig(data=blender_scene, alpha_color=None)
-    pipeline = config.setup(device="cpu")
-    pipeline.train()
-    model, dataset = pipeline.model, pipeline.datamanager.train_dataset
-    error = current_error(pipeline, 1)
-    assert error.shape == (GRID, GRID)
-    assert error.isfinite().all()
-    assert pipeline.training
-    assert model.training
-    camera, rendered = dataset.cameras[1:2], []
-
-    def black(rays: RayBundle) -> dict:
-        rendered.append((model.training, rays))
-        return {"rgb": torch.zeros(*rays.shape, 3)}
-
-    model.get_outputs_for_camera_ray_bundle = black
-    image = over_white(dataset.get_image_float32(1))
-    middle = ((torch.arange(GRID) + 0.5) * len(image) / GRID).long()
-    torch.testing.assert_close(current_error(pipeline, 1), image[middle][:, middle].mean(-1))
-    in_training, rays = rendered[0]
-    assert not in_training
-    of_pixels = camera.generate_rays(0).directions[middle][:, middle]
-    torch.testing.assert_close(rays.directions, of_pixels)
-    del model.renderer_rgb  # which not every model has
-    torch.testing.assert_close(current_error(pipeline, 1), image[middle][:, middle].mean(-1))
 
 
 def free_port() -> int:

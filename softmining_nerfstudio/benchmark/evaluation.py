@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from softmining_nerfstudio import random_state
+from softmining_nerfstudio.rendering import blended, rgb_of
 
 SEED = 0
 """Of the held-out pixels, whatever the seed of a run."""
@@ -74,7 +75,7 @@ class HeldOutPixels:
 
     def psnr(self, model: Model) -> float:
         """Of the model's colours, dB; NaN if they are no finite numbers."""
-        rendered = _colours(model.get_outputs_for_camera_ray_bundle(self.rays))[:, 0].cpu()
+        rendered = rgb_of(model.get_outputs_for_camera_ray_bundle(self.rays))[:, 0].cpu()
         error = (rendered - self.colours).square().mean().item()
         return -10 * math.log10(max(1e-10, error)) if math.isfinite(error) else math.nan
 
@@ -115,22 +116,12 @@ def whole_views(model: Model, dataset: InputDataset, count: int) -> dict[str, fl
 def render(model: Model, dataset: InputDataset, view: int, path: Path) -> None:
     """Write a view to a PNG file, and the true one beside it as `truth.png`."""
     write_image(whole_view(model, dataset, view), path)
-    write_image(blending(model)(dataset[view]["image"]), path.parent / "truth.png")
+    write_image(blended(model, dataset[view]["image"]), path.parent / "truth.png")
 
 
 def whole_view(model: Model, dataset: InputDataset, view: int) -> Float[Tensor, "height width 3"]:
     """The colours of a view."""
-    return _colours(model.get_outputs_for_camera(dataset.cameras[view : view + 1].to(model.device))).cpu()
-
-
-def _colours(outputs: dict[str, Any]) -> Tensor:
-    """Those of a model; of the fine field where it has a coarse one, too."""
-    return outputs["rgb" if "rgb" in outputs else "rgb_fine"]
-
-
-def blending(model: Any) -> Callable[[Tensor], Tensor]:
-    """What puts RGBA colours before the background of a model, as its metrics do."""
-    return lambda colours: model.renderer_rgb.blend_background(colours.to(model.device)).cpu()
+    return rgb_of(model.get_outputs_for_camera(dataset.cameras[view : view + 1].to(model.device))).cpu()
 
 
 def write_image(rgb: Float[Tensor, "height width 3"], path: Path) -> None:

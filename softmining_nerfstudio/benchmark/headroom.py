@@ -26,10 +26,9 @@ from rich.table import Table
 from torch import Tensor
 
 from softmining_nerfstudio.benchmark.errors import BenchmarkError
-from softmining_nerfstudio.benchmark.evaluation import blending, whole_view
 from softmining_nerfstudio.checkpoints import allow_numpy_scalars
-from softmining_nerfstudio.mining.importance import colour_error
 from softmining_nerfstudio.perceptual import lazy_lpips
+from softmining_nerfstudio.rendering import current_error
 
 SQUARES = (1, 2, 4, 8, 16, 32, 64)
 """Sides of the squares, pixels."""
@@ -76,12 +75,10 @@ class Headroom:
         return torch.linspace(0, count - 1, min(self.views, count)).round().int().tolist()
 
 
-@torch.no_grad()
 def errors(pipeline: Any, view: int) -> tuple[Float[Tensor, "height width"], Bool[Tensor, "height width"]]:
     """e of every pixel of a training image, and which of them count: a mask allows them, and they are finite."""
-    dataset, model = pipeline.datamanager.train_dataset, pipeline.model
-    data = dataset[view]
-    error = colour_error(whole_view(model, dataset, view), blending(model)(data["image"]))
+    data = pipeline.datamanager.train_dataset[view]
+    error = current_error(pipeline, view, *map(torch.arange, data["image"].shape[:2]))
     allowed = error.isfinite()
     return error, allowed & data["mask"][..., 0].bool().cpu() if "mask" in data else allowed
 

@@ -27,6 +27,7 @@ from softmining_nerfstudio.benchmark.task import Task, configure
 from softmining_nerfstudio.checkpoints import newest
 from softmining_nerfstudio.datamanager import SoftMiningDataManager
 from softmining_nerfstudio.perceptual import lazy_lpips
+from softmining_nerfstudio.rendering import blended
 from softmining_nerfstudio.trainer import SoftMiningTrainer
 
 
@@ -53,7 +54,7 @@ class MeasuredTrainer(SoftMiningTrainer):
             super().setup("test")
         assert self.pipeline.datamanager.eval_dataset is not None
         self.dataset = self.pipeline.datamanager.eval_dataset
-        blend = evaluation.blending(self.pipeline.model)
+        blend = partial(blended, self.pipeline.model)
         self.pixels = evaluation.HeldOutPixels.draw(self.dataset, self.task.eval_pixels, blend)
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
 

@@ -38,6 +38,9 @@ class Views:
             return {"image": torch.cat([colours, torch.full((height, width, 1), 0.5)], -1)}
         return {"image": colours, "mask": (columns[..., None] < 2)} if view == 1 else {"image": colours}
 
+    def get_image_float32(self, view: int) -> Tensor:
+        return self[view]["image"]
+
 
 def before_white(colours: Tensor) -> Tensor:
     return colours if colours.shape[-1] == 3 else colours[..., :3] * colours[..., 3:] + 1 - colours[..., 3:]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -61,10 +62,15 @@ def test_no_other_density_over_the_squares_gains_more(images: list) -> None:
         assert float((share * mean_square).sum() / (share * mean_square / density)[known].sum()) <= best
 
 
-def test_errors_are_those_of_the_training_images_where_a_mask_allows() -> None:
-    model = Looks()
+def evaluated(model: Looks) -> Any:
+    """A pipeline in eval mode that renders the three views with this model."""
     model.renderer_rgb = SimpleNamespace(blend_background=lambda colours: colours[..., :3])  # type: ignore[attr-defined]
-    pipeline = SimpleNamespace(datamanager=SimpleNamespace(train_dataset=Views()), model=model)
+    datamanager = SimpleNamespace(train_dataset=Views())
+    return SimpleNamespace(datamanager=datamanager, model=model, training=False, eval=dict, train=bool)
+
+
+def test_errors_are_those_of_the_training_images_where_a_mask_allows() -> None:
+    pipeline = evaluated(Looks())
     for view in (0, 1, 2):
         error, allowed = errors(pipeline, view)
         data = Views()[view]
@@ -74,10 +80,7 @@ def test_errors_are_those_of_the_training_images_where_a_mask_allows() -> None:
 
 
 def test_a_pixel_whose_colour_is_no_number_is_left_out() -> None:
-    model = Looks(factor=torch.nan)
-    model.renderer_rgb = SimpleNamespace(blend_background=lambda colours: colours)  # type: ignore[attr-defined]
-    pipeline = SimpleNamespace(datamanager=SimpleNamespace(train_dataset=Views()), model=model)
-    error, allowed = errors(pipeline, 2)
+    error, allowed = errors(evaluated(Looks(factor=torch.nan)), 2)
     assert not allowed.any()
     assert gain([squares(error, allowed, 1)]) == 1
 

@@ -4,6 +4,7 @@ import copy
 import math
 import random
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +16,10 @@ from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCall
 from torch import Tensor
 
 from softmining_nerfstudio import random_state
-from softmining_nerfstudio.benchmark import evaluation
 from softmining_nerfstudio.benchmark.evaluation import HeldOutPixels, undisturbed
 from softmining_nerfstudio.benchmark.task import parse
 from softmining_nerfstudio.perceptual import lazy_lpips
+from softmining_nerfstudio.rendering import blended
 
 
 def numbers() -> tuple[float, float, float]:
@@ -72,7 +73,7 @@ def train(config: Any, every: int) -> dict[str, Tensor]:
     with lazy_lpips():
         pipeline = copy.deepcopy(config).setup(device="cpu", test_mode="test")
     dataset, model = pipeline.datamanager.eval_dataset, pipeline.model
-    held_out = HeldOutPixels.draw(dataset, 50, evaluation.blending(model))
+    held_out = HeldOutPixels.draw(dataset, 50, partial(blended, model))
     optimizer = torch.optim.Adam(pipeline.parameters(), 1e-2)
     attributes = TrainingCallbackAttributes(None, None, pipeline, None)  # type: ignore[arg-type]
     callbacks = model.get_training_callbacks(attributes)
