@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import entry_points
 
 import pytest
+import torch
 import tyro
 from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion, all_descriptions, all_methods
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
@@ -52,8 +53,12 @@ def test_softmining_has_nerfactos_model_and_schedule() -> None:
 def test_softmining_lite_ends_by_itself_and_keeps_its_learning_rate_after_its_schedule() -> None:
     config = softmining_lite.config
     assert config.viewer.quit_on_train_completion
-    scheduler = config.optimizers["fields"]["scheduler"]
-    assert scheduler.max_steps == config.max_num_iterations
+    optimizer, schedule = config.optimizers["fields"]["optimizer"], config.optimizers["fields"]["scheduler"]
+    made = optimizer.setup([torch.nn.Parameter(torch.zeros(1))])
+    factor = schedule.setup().get_scheduler(made, lr_init=optimizer.lr).lr_lambdas[0]
+    end = config.max_num_iterations
+    assert factor(end // 2) > 1.1 * factor(end)
+    assert optimizer.lr * factor(end) == pytest.approx(schedule.lr_final) == optimizer.lr * factor(3 * end)
 
 
 def test_finding_the_plugin_imports_nothing_that_nerfstudio_has_not_imported() -> None:

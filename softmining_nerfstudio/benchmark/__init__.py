@@ -12,6 +12,7 @@ In the order in which a benchmark goes through them:
     speedup.py       the arithmetic: when a curve reaches a quality, and how much sooner that is
     study.py         that, of all runs in a results folder
     report.py        tables (tables.py) with notes (about.py), plots (plots.py, looks.py), strips of renders (strip.py)
+                     and of where the rays went (mined.py)
     sampler_cost.py  what the samplers alone cost, and its plot (sampler_plot.py)
     headroom.py      how much mining could gain on a scene at most, by the errors of a trained model
     cli.py           the command line; environment.py says on which machine; errors.py, what a user can mend

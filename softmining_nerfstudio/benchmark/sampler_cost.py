@@ -2,7 +2,8 @@
 
 The samplers take turns in one process, a few steps at a time, so that whatever disturbs the machine disturbs all of
 them; a time is the median over all steps. The clock runs while a batch is chosen (`mine`, which first learns from the
-batch before) and stands still while a stand-in for the model colours the rays and back-propagates.
+batch before) and stands still while a stand-in for the model colours the rays and back-propagates. Every step is one
+of the first, when footprints are widest: as they narrow to a pixel, dmc gets cheaper.
 
 The images are windows into one block of random pixels, which overlap where they would need more than 1 GB. So 10,000
 images fit into any machine, and yet their pixels lie too far apart for a processor's cache. They are RGBA in float32,
@@ -129,6 +130,8 @@ class Contestant:
     def _step(self, sampler: PixelSampler) -> float:
         """Choose one batch and report its errors to the sampler; returns the milliseconds of the choosing."""
         mines = isinstance(sampler, SoftMiningPixelSampler)
+        if mines:
+            sampler.rays_so_far = 0
         start = self.clock()
         batch, yx = sampler.mine(self.batch, self.steps) if mines else (sampler.sample(self.batch), None)
         milliseconds = 1000 * (self.clock() - start)
