@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
 from softmining_nerfstudio.mining.images import Images, Packed
@@ -39,13 +38,8 @@ class UniformPerImage(Uniform):
 
     def draw(self, images: Images, count: int) -> Drawn:
         """Pixels from anywhere in each image in turn."""
-        slot = self._every_image(images, count)
+        slot = self.respawn.every_image(images, count, self.generator)
         return slot, self.respawn.uniform(images, slot, self.generator)
-
-    def _every_image(self, images: Images, count: int) -> Int[Tensor, " count"]:
-        drawable = self.respawn.drawable(images)
-        order = drawable[torch.randperm(len(drawable), generator=self.generator)]
-        return order.repeat(-(-count // len(order)))[:count]
 
 
 class StaticEdges(UniformPerImage):
@@ -55,7 +49,7 @@ class StaticEdges(UniformPerImage):
 
     def draw(self, images: Images, count: int) -> Drawn:
         """Pixels on edges of each image in turn."""
-        slot = self._every_image(images, count)
+        slot = self.respawn.every_image(images, count, self.generator)
         return slot, self.respawn.on_edges(images, slot, self.generator)
 
 

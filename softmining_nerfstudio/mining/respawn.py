@@ -69,6 +69,12 @@ class Respawn:
         """Slots of the images that have a pixel to draw."""
         return (self.share[images.ids] > 0).nonzero()[:, 0]
 
+    def every_image(self, images: Images, count: int, generator: torch.Generator) -> Int[Tensor, " count"]:
+        """Slots of images that have a pixel to draw, each as often; which get one more is decided by lot."""
+        drawable = self.drawable(images)
+        order = drawable[torch.randperm(len(drawable), generator=generator)]
+        return order.repeat(-(-count // len(order)))[:count]
+
     def anywhere(
         self, images: Images, count: int, generator: torch.Generator
     ) -> tuple[Int[Tensor, " count"], Float[Tensor, "count 2"]]:

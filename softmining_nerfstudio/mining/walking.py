@@ -1,4 +1,4 @@
-"""The strategy of soft mining: walkers that follow the error, of which each batch uses some by lot."""
+"""The strategy of soft mining: walkers that follow the error, of which each batch uses some by lot, and edges."""
 
 from __future__ import annotations
 
@@ -40,7 +40,15 @@ class Walking(Strategy):
         return self.walk.needs_score
 
     def draw(self, images: Images, count: int) -> Drawn:
-        """`count` walkers by lot; the dead reappear."""
+        """Walkers by lot, of which the dead reappear; after them the rays on edges, as many in every image."""
+        edges = round(self.walk.edge_fraction * count)
+        slot, yx = self._draw_walkers(images, count - edges)
+        if not edges:
+            return slot, yx
+        more = self.respawn.every_image(images, edges, self.generator)
+        return torch.cat([slot, more]), torch.cat([yx, self.respawn.on_edges(images, more, self.generator)])
+
+    def _draw_walkers(self, images: Images, count: int) -> Drawn:
         self._kill_strayed(images)
         drawable = self.respawn.drawable(images)
         per_image = math.ceil(count / len(drawable))

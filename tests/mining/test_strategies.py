@@ -110,6 +110,26 @@ def test_what_is_corrected_and_what_learns():
     }
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_rays_on_edges_come_after_the_walkers_which_alone_learn(share, generator):
+    pixels = torch.full((N, HEIGHT, WIDTH, 3), 0.5)
+    pixels[:, 10:20] = torch.rand((N, 10, WIDTH, 3), generator=generator)
+    walk = DiffusionConfig(respawn_fraction=0.0, edge_fraction=share)
+    strategy, images = setting(lambda r, g: Walking(r, g, walk), generator, pixels=pixels)
+    edges = round(share * 500)
+    for _ in range(3):
+        slot, yx = strategy.draw(images, 500)
+        assert strategy.walkers.yx.isfinite().all(-1).sum() == 500 - edges
+        on_edge = (yx[:, 0] >= 8) & (yx[:, 0] < 22)
+        assert on_edge[500 - edges :].float().mean() > 0.95 or not edges
+        assert on_edge[: 500 - edges].float().mean() < 0.5 or edges == 500
+        assert {*slot[500 - edges :].bincount(minlength=N).tolist()} == {edges // N}
+        error = torch.full((500,), 0.1)
+        error[500 - edges :] = torch.nan  # of whom nothing is learnt
+        strategy.learn(seen(images, slot, yx, error))
+        assert strategy.redrawn == 0
+
+
 def test_only_drift_needs_the_score(generator):
     assert not any(setting(make, generator)[0].needs_score for make in ALL)
     assert Walking(Respawn(1), generator, LangevinConfig(drift=1.0)).needs_score
