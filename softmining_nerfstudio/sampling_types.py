@@ -39,7 +39,7 @@ SamplingType = Literal[
     "error-map",
 ]
 SAMPLING_TYPES: tuple[SamplingType, ...] = get_args(SamplingType)
-COVERAGE = 10.0
+COVERAGE = 3.0
 """Of dmc: rays for every pixel of one image, until which rays have footprints."""
 CONTROLS: dict[str, type[Strategy]] = {
     "uniform": Uniform,
@@ -76,7 +76,7 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     coverage: float | None = None
     """Until there have been so many rays for every pixel of one image, a ray's colour is a mean over the image around
     its pixel, over the less, the more rays there have been (see mining/footprint.py). 0: that of its pixel from the
-    start. By default 10 with dmc, 0 with all others."""
+    start. By default 3 with dmc, 0 with all others."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.uniform_fraction <= 1:

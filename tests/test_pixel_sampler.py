@@ -59,13 +59,13 @@ def test_every_key_of_the_image_batch_follows_the_mined_pixels() -> None:
 
 
 def test_colours_are_means_over_footprints_until_rays_have_covered_an_image() -> None:
-    """10 x 600 pixels: with 60 rays a step, a side of 10 pixels at first and of one from step 100 on."""
+    """3 x 600 pixels: with 60 rays a step, a side of 5.5 pixels at first and of one from step 30 on."""
     batch = image_batch()  # noise between 0 and 1
-    batches = train(sampler(), batch, 101)
+    batches = train(sampler(), batch, 31)
     assert batches[0]["image"].std() < 0.15
-    assert batches[30]["image"].std() > batches[0]["image"].std() * 1.2
-    image, row, column = batches[100]["indices"].unbind(-1)
-    torch.testing.assert_close(batches[100]["image"], batch["image"][IMAGES - 1 - image, row, column])
+    assert batches[10]["image"].std() > batches[0]["image"].std() * 1.2
+    image, row, column = batches[30]["indices"].unbind(-1)
+    torch.testing.assert_close(batches[30]["image"], batch["image"][IMAGES - 1 - image, row, column])
 
 
 def test_only_training_batches_and_only_colours_have_footprints() -> None:
@@ -79,8 +79,8 @@ def test_only_training_batches_and_only_colours_have_footprints() -> None:
 
 @pytest.mark.parametrize("sampling_type", SAMPLING_TYPES)
 def test_the_coverage_is_that_of_the_sampling_type_unless_it_is_set(sampling_type: str) -> None:
-    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type).footprint.coverage == 10 * (sampling_type == "dmc")
-    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, coverage=3.0).footprint.coverage == 3
+    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type).footprint.coverage == 3 * (sampling_type == "dmc")
+    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, coverage=7.0).footprint.coverage == 7
 
 
 def test_footprints_narrow_with_the_rays_that_were_drawn_whatever_their_number_a_step(
@@ -97,19 +97,19 @@ def test_footprints_narrow_with_the_rays_that_were_drawn_whatever_their_number_a
 
 def test_footprints_go_on_after_a_checkpoint_and_are_over_in_one_from_before_there_were_any() -> None:
     miner, batch = sampler(), image_batch()
-    train(miner, batch, 101)
+    train(miner, batch, 31)
     state = miner.state()
     for saved in (state, {key: value for key, value in state.items() if key != "rays_so_far"}):
         other = sampler()
         other.load_state(saved)
-        mined, _ = other.mine(batch, 101)
+        mined, _ = other.mine(batch, 31)
         image, row, column = mined["indices"].unbind(-1)
         torch.testing.assert_close(mined["image"], batch["image"][IMAGES - 1 - image, row, column])
 
 
 def test_without_footprints_no_random_number_is_spent_on_them() -> None:
     """Or the other sampling types would draw other pixels than without this feature."""
-    late, never = (sampler(coverage=coverage) for coverage in (10.0, 0.0))
+    late, never = (sampler(coverage=coverage) for coverage in (3.0, 0.0))
     for miner in (late, never):
         miner.rays_so_far = 10**6
         miner.mine(image_batch(), 0)

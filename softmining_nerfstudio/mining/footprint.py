@@ -7,8 +7,8 @@ filtered before they are sampled, as in all signal processing, each ray's colour
     side = sqrt(coverage * pixels of the image / rays so far)     pixels
 
 around its pixel, which narrows as rays accumulate. Once `coverage` rays have been drawn for every pixel of one image,
-it is the pixel alone, so that nothing of a finished model is blurred. One image counts, not all of them, because they
-show the same scene: what the rays of one view tell, those of the others need not.
+it is the pixel alone; a training that ends before that has not had the rays to tell finer detail. One image counts, not
+all of them, because they show the same scene: what the rays of one view tell, those of the others need not.
 """
 
 from __future__ import annotations
