@@ -63,8 +63,8 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     _target: type = field(default_factory=lambda: _sampler())
     sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
     """uniform: every pixel alike, plain loss (what nerfacto does). lmc: soft mining by Langevin Monte-Carlo, as in the
-    paper. dmc: soft mining by diffusion Monte-Carlo, which needs no gradient. The others are controls for benchmarks:
-    see mining/controls.py and mining/error_map.py."""
+    paper. dmc: soft mining by diffusion Monte-Carlo, which needs no gradient, with a share of the rays on edges and
+    with footprints. The others are controls for benchmarks: see mining/controls.py and mining/error_map.py."""
     uniform_fraction: float = 0.1
     """Fraction of every batch drawn uniformly from all loaded images, whatever the sampling type."""
     langevin: LangevinConfig = field(default_factory=LangevinConfig)

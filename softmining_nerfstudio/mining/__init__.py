@@ -22,7 +22,7 @@ Read on in the order of one training step:
     importance.py  error -> weights, and the alpha schedule
     feedback.py    what one batch of rays reports back: error and score
     strategy.py    what any way of choosing rays does: draw, learn
-    walking.py     soft mining's: draw walkers, let them learn
+    walking.py     soft mining's: draw walkers and edges, let the walkers learn
 
 and, to compare it with,
 
