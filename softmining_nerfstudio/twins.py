@@ -44,6 +44,7 @@ class MiningEvent(Enum):
     MEAN_ERROR = "Mean Error"
     EFFECTIVE_SAMPLES = "Effective Samples"
     REDRAWN = "Redrawn"
+    ON_EDGES = "On Edges"
     ALPHA = "Alpha"
 
 

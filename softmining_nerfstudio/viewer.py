@@ -64,7 +64,6 @@ class MiningPanel(ViewerControl):
             self.uniform = gui.add_slider("Uniform share", 0.0, 1.0, 0.05, config.uniform_fraction)
             respawned = round(getattr(config, walk).respawn_fraction, 2)
             self.respawn = gui.add_slider("Respawned share", 0.0, 1.0, 0.01, respawned)
-            self.edges = gui.add_slider("Edge share", 0.0, 1.0, 0.05, getattr(config, walk).edge_fraction)
             self.redraw = gui.add_button("Re-draw all walkers")
             self.image = gui.add_slider("Image", 0, len(self.sampler.image_names) - 1, 1, 0)
             self.image_plot = gui.add_plotly(go.Figure(), visible=False)
@@ -76,7 +75,6 @@ class MiningPanel(ViewerControl):
             (self.alpha, lambda config, value: replace(config, importance=replace(config.importance, alpha=value))),
             (self.uniform, lambda config, value: replace(config, uniform_fraction=value)),
             (self.respawn, lambda c, value: replace(c, **{walk: replace(getattr(c, walk), respawn_fraction=value)})),
-            (self.edges, lambda c, value: replace(c, **{walk: replace(getattr(c, walk), edge_fraction=value)})),
         ]
         for handle, changed in changes:
             handle.on_update(partial(self._change, changed))

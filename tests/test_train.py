@@ -68,7 +68,7 @@ def test_training_exits_by_itself_and_says_what_next(trained: tuple[Path, str]) 
     assert "Training on cpu, torch implementation" in printed
     for command in ("ns-viewer", "ns-eval", "ns-render", "ns-export"):
         assert re.search(rf"{command}.*{folder / 'config.yml'}", printed)
-    for number in ("Mean Error", "Effective Samples", "Redrawn", "Alpha", "Test PSNR"):
+    for number in ("Mean Error", "Effective Samples", "Redrawn", "On Edges", "Alpha", "Test PSNR"):
         assert number in printed
     assert re.search(rf"All held-out views after {STEPS} steps: PSNR \d+\.\d\d dB, SSIM 0\.\d+", printed)
 
@@ -77,7 +77,7 @@ def test_tensorboard_has_the_mining_numbers_and_pictures(trained: tuple[Path, st
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(trained[0])).Reload()
-    assert {"Mean Error", "Effective Samples", "Redrawn", "Alpha"} <= set(events.Tags()["scalars"])
+    assert {"Mean Error", "Effective Samples", "Redrawn", "On Edges", "Alpha"} <= set(events.Tags()["scalars"])
     assert 0 < events.Scalars("Effective Samples")[-1].value <= 1
     assert {f"Soft Mining/{what} r_0.png" for what in ("rays of", "walkers of")} <= set(events.Tags()["images"])
 

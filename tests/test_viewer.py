@@ -89,7 +89,6 @@ def test_every_control_changes_the_sampler_whatever_it_started_from(
             (panel.alpha, 0.25, lambda c: c.importance.alpha),
             (panel.uniform, 0.5, lambda c: c.uniform_fraction),
             (panel.respawn, 0.75, lambda c: getattr(c, walk).respawn_fraction),
-            (panel.edges, 0.25, lambda c: getattr(c, walk).edge_fraction),
             (panel.sampling, "uniform", lambda c: c.sampling_type),
             (panel.sampling, sampling_type, lambda c: c.sampling_type),
         ]:

@@ -18,6 +18,7 @@ Read on in the order of one training step:
     walkers.py     the population, and its step: move, kill
     langevin.py    how walkers move in the paper: up the gradient, shaken by noise
     diffusion.py   how they move by default: without a gradient, in wide steps
+    edge_share.py  how many rays are drawn on edges instead, by what the walkers find
     footprint.py   the colour that a ray is compared with, while rays are few
     importance.py  error -> weights, and the alpha schedule
     feedback.py    what one batch of rays reports back: error and score

@@ -8,8 +8,8 @@ so that they mean the same at any resolution: the error around a pixel is known 
 move out of the image is not made, lest so wide steps leave its borders empty. What the paper has beyond this, the
 drift, needs a graph from the loss back through the cameras and bought nothing.
 
-Not all rays follow the error. It tells where an object is before a background, but little in a capture that is wrong
-all over; edges, which tell where surfaces are, never move. So a share of the rays is drawn on them anew each step.
+Not all rays follow the error: where walkers find hardly more of it than uniform rays do, most are drawn anew on edges
+(`edge_share.py`).
 
 Named after the random walks with birth and death of Anderson, "A random-walk simulation of the Schroedinger equation",
 J. Chem. Phys. 63 (1975).
@@ -31,7 +31,7 @@ class DiffusionConfig(Walk):
     """The walk of dmc.
 
     Raises:
-        ValueError: if the noise is negative or not finite, or a fraction is not within [0, 1].
+        ValueError: if the noise is negative or not finite, or the fraction is not within [0, 1].
     """
 
     noise: float = 0.05
@@ -39,13 +39,13 @@ class DiffusionConfig(Walk):
     explores more."""
     respawn_fraction: float = 1 / 9
     """Fraction of a batch's walkers, those of lowest corrected loss, that die each step and reappear on edges."""
-    edge_fraction: float = 0.4
-    """Fraction of the mined rays that are no walkers but are drawn anew on edges each step."""
+    edges: bool = True
+    """Whether rays are drawn on edges besides the walkers, the more, the less these find."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise < float("inf"):
             raise ValueError(f"noise is {self.noise}; expected a finite fraction of the image's size, at least 0")
-        self._require_fractions()
+        self._require_fraction()
 
     @property
     def needs_score(self) -> bool:

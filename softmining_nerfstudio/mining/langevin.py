@@ -19,7 +19,7 @@ class LangevinConfig(Walk):
     """The paper's walk. The released code's values at 800 px and 4096 rays: drift 3.9, noise 16.
 
     Raises:
-        ValueError: if a step size is negative or not finite, or a fraction is not within [0, 1].
+        ValueError: if a step size is negative or not finite, or the fraction is not within [0, 1].
     """
 
     drift: float = 4.0
@@ -31,14 +31,14 @@ class LangevinConfig(Walk):
     respawn_fraction: float = 1 / 9
     """Fraction of a batch's walkers, those of lowest corrected loss, that die each step and reappear on edges. Where a
     tenth of the batch is uniform rays, 1/9 of the walkers is a tenth of the batch, too, as in the released code."""
-    edge_fraction: float = 0.0
-    """Fraction of the mined rays that are no walkers but are drawn anew on edges each step; the paper has none."""
+    edges: bool = False
+    """Whether rays are drawn on edges besides the walkers, the more, the less these find. The paper has none."""
 
     def __post_init__(self) -> None:
         for name in ("drift", "noise"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}; expected a finite number of pixels, at least 0")
-        self._require_fractions()
+        self._require_fraction()
 
     @property
     def needs_score(self) -> bool:

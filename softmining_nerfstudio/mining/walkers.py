@@ -17,12 +17,12 @@ from torch import Tensor
 
 
 class Walk(ABC):
-    """How walkers move, how many of them die, and how many rays there are besides them."""
+    """How walkers move, how many of them die, and whether there are rays besides them."""
 
     respawn_fraction: float
     """Fraction of a batch's walkers, those of lowest corrected loss, that die each step and reappear on edges."""
-    edge_fraction: float
-    """Fraction of the rays that are no walkers but are drawn anew on edges."""
+    edges: bool
+    """Whether rays are drawn anew on edges, too, the more, the less walkers find (`edge_share.py`)."""
 
     @property
     @abstractmethod
@@ -45,10 +45,9 @@ class Walk(ABC):
             score: gradient of its log loss, 1 / pixel; None where there is none.
         """
 
-    def _require_fractions(self) -> None:
-        for name in ("respawn_fraction", "edge_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a fraction between 0 and 1")
+    def _require_fraction(self) -> None:
+        if not 0 <= self.respawn_fraction <= 1:
+            raise ValueError(f"respawn_fraction is {self.respawn_fraction}; expected a fraction between 0 and 1")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from softmining_nerfstudio.mining.edge_share import EdgeShare
 from softmining_nerfstudio.mining.images import Images
 from softmining_nerfstudio.mining.respawn import Respawn
 from softmining_nerfstudio.mining.strategy import Drawn, Seen, Strategy
@@ -27,10 +28,13 @@ class Walking(Strategy):
         super().__init__(respawn, generator)
         self.walk = walk
         self.walkers = Walkers.dead(len(respawn.share), per_image=0)
+        self.edge_share = EdgeShare()
         self.redrawn = 0.0
         self._inherited = torch.zeros(len(respawn.share), dtype=torch.bool)
         """The images whose walkers come from a checkpoint and have not been looked at since."""
         self._drawn: Int[Tensor, " n"] = torch.zeros(0, dtype=torch.long)
+        self._count = 0
+        """Of the last draw, walkers and rays on edges."""
         self._allowed: Callable[[Float[Tensor, "n 2"]], Bool[Tensor, " n"]] | None = None
         """What may be drawn of the images of the walkers that are drawn."""
 
@@ -41,7 +45,7 @@ class Walking(Strategy):
 
     def draw(self, images: Images, count: int) -> Drawn:
         """Walkers by lot, of which the dead reappear; after them the rays on edges, as many in every image."""
-        edges = round(self.walk.edge_fraction * count)
+        self._count, edges = count, round(self.edge_share.value * count) if self.walk.edges else 0
         slot, yx = self._draw_walkers(images, count - edges)
         if not edges:
             return slot, yx
@@ -65,7 +69,7 @@ class Walking(Strategy):
         return slot, yx
 
     def learn(self, seen: Seen) -> None:
-        """Move and kill the walkers of the batch."""
+        """Move and kill the walkers of the batch, and see what they find."""
         n = len(self._drawn)
         score = None if seen.score is None else seen.score[:n]
         self.walkers, died = self.walkers.step(
@@ -73,18 +77,21 @@ class Walking(Strategy):
         )
         self._allowed = None  # the images may go out now
         self.redrawn = float(died.float().mean()) if n else 0.0
+        self.edge_share.update(uniform=seen.error[self._count :], walkers=seen.error[:n])
 
     def statistics(self) -> dict[str, float]:
-        """The share of the batch's walkers that died in the last step."""
-        return {"Redrawn": self.redrawn}
+        """The share of the batch's walkers that died in the last step, and that of its mined rays on edges."""
+        return {"Redrawn": self.redrawn, **({"On Edges": self.edge_share.value} if self.walk.edges else {})}
 
     def state(self) -> dict[str, Tensor]:
-        """The walkers."""
-        return {"yx": self.walkers.yx, "error": self.walkers.error}
+        """The walkers, and what they find."""
+        return {"yx": self.walkers.yx, "error": self.walkers.error, "errors": self.edge_share.errors}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on with these walkers; if a batch needs more, new ones join them."""
         self.walkers = Walkers(state["yx"].cpu(), state["error"].cpu())
+        if "errors" in state:  # not in checkpoints from before there were rays on edges
+            self.edge_share = EdgeShare(state["errors"].cpu())
         self._inherited[:] = True
 
     def _kill_strayed(self, images: Images) -> None:

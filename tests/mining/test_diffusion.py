@@ -42,7 +42,7 @@ def share_in_band(noise, respawn_fraction, generator, pixels, steps=80, count=15
     images = Images(torch.arange(3), pixels)
     respawn = Respawn(3)
     respawn.see(images)
-    strategy, shares = Walking(respawn, generator, DiffusionConfig(noise, respawn_fraction, edge_fraction=0.0)), []
+    strategy, shares = Walking(respawn, generator, DiffusionConfig(noise, respawn_fraction, edges=False)), []
     for _ in range(steps):
         slot, yx = strategy.draw(images, count)
         hard = (yx[:, 0] - 64).abs() < 16
@@ -70,7 +70,6 @@ def test_more_walkers_live_where_the_error_is_the_finer_they_step(generator):
         ({"noise": -0.1}, r"noise is -0\.1; expected a finite fraction of the image's size"),
         ({"noise": math.nan}, "noise is nan; expected"),
         ({"respawn_fraction": 1.5}, r"respawn_fraction is 1\.5; expected a fraction between 0 and 1"),
-        ({"edge_fraction": -0.1}, r"edge_fraction is -0\.1; expected a fraction between 0 and 1"),
     ],
 )
 def test_an_impossible_setting_is_named_with_what_is_allowed(fields, message):
