@@ -45,7 +45,8 @@ class Walking(Strategy):
 
     def draw(self, images: Images, count: int) -> Drawn:
         """Walkers by lot, of which the dead reappear; after them the rays on edges, as many in every image."""
-        self._count, edges = count, round(self.edge_share.value * count) if self.walk.edges else 0
+        self._count = count
+        edges = round(self.edge_share.value * count) if self.walk.edges else 0
         slot, yx = self._draw_walkers(images, count - edges)
         if not edges:
             return slot, yx
@@ -85,13 +86,13 @@ class Walking(Strategy):
 
     def state(self) -> dict[str, Tensor]:
         """The walkers, and what they find."""
-        return {"yx": self.walkers.yx, "error": self.walkers.error, "errors": self.edge_share.errors}
+        return {"yx": self.walkers.yx, "error": self.walkers.error, "edge_share": self.edge_share.errors}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on with these walkers; if a batch needs more, new ones join them."""
         self.walkers = Walkers(state["yx"].cpu(), state["error"].cpu())
-        if "errors" in state:  # not in checkpoints from before there were rays on edges
-            self.edge_share = EdgeShare(state["errors"].cpu())
+        if "edge_share" in state:  # not in checkpoints from before there were rays on edges
+            self.edge_share = EdgeShare(state["edge_share"].cpu())
         self._inherited[:] = True
 
     def _kill_strayed(self, images: Images) -> None:
