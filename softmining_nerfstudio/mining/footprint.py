@@ -64,11 +64,10 @@ def colours_around(
     place = (pixel[:, None] + 0.5 + side[:, None, None] * jittered).floor().long()
     inside = ((place >= 0) & (place < images.sizes[slot][:, None])).all(-1, keepdim=True)
     place = torch.where(inside, place, pixel[:, None])
-    slots = slot[:, None].expand(place.shape[:2])
-    counts = inside[..., 0] & images.allowed(slots, *place.unbind(-1))
+    counts = inside[..., 0] & images.allowed(slot[:, None], *place.unbind(-1))
     nothing = ~counts.any(-1, keepdim=True)
     place, counts = torch.where(nothing[..., None], pixel[:, None], place), counts | nothing
-    return mean_colour(gather(images.pixels, slots, *place.unbind(-1)), counts)
+    return mean_colour(gather(images.pixels, slot[:, None], *place.unbind(-1)), counts)
 
 
 def mean_colour(

@@ -88,16 +88,16 @@ class Images:
         return self.masks is None and self.crop_radius is None
 
     def grey(
-        self, slot: Int[Tensor, " *rays"], row: Int[Tensor, " *rays"], column: Int[Tensor, " *rays"]
+        self, slot: Int[Tensor, " *#rays"], row: Int[Tensor, " *#rays"], column: Int[Tensor, " *#rays"]
     ) -> Float[Tensor, " *rays"]:
         """Brightness of single pixels, in [0, 1]."""
         return luminance(gather(self.pixels, slot, row, column)).to(slot.device)
 
     def allowed(
-        self, slot: Int[Tensor, " *rays"], row: Int[Tensor, " *rays"], column: Int[Tensor, " *rays"]
+        self, slot: Int[Tensor, " *#rays"], row: Int[Tensor, " *rays"], column: Int[Tensor, " *rays"]
     ) -> Bool[Tensor, " *rays"]:
         """Which of these pixels may be drawn."""
-        allowed = torch.ones_like(slot, dtype=torch.bool)
+        allowed = torch.ones_like(row, dtype=torch.bool)
         if self.masks is not None:
             allowed = gather(self.masks, slot, row, column)[..., 0].bool().to(slot.device)
         if self.crop_radius is not None:
@@ -134,17 +134,20 @@ def in_circle(
 
 def gather(
     values: Tensor | Packed,
-    slot: Int[Tensor, " *rays"],
-    row: Int[Tensor, " *rays"],
-    column: Int[Tensor, " *rays"],
+    slot: Int[Tensor, " *#rays"],
+    row: Int[Tensor, " *#rays"],
+    column: Int[Tensor, " *#rays"],
 ) -> Tensor:
     """The values [*rays, ...] at single pixels of images."""
     if isinstance(values, Packed):
         pixels, index = values.values, values.first[slot] + row * values.sizes[slot][..., 1] + column
-    elif values.is_contiguous():
-        pixels, index = values.flatten(0, 2), (slot * values.shape[1] + row) * values.shape[2] + column
-    else:  # which flattening would copy
-        return values[slot, row, column]
+    else:
+        by_image, by_row, by_column = values.stride()[:3]
+        if not by_column or by_image % by_column or by_row % by_column:  # no list of pixels in memory
+            return values[slot, row, column]
+        last = sum((n - 1) * stride for n, stride in zip(values.shape, (by_image, by_row, by_column), strict=False))
+        pixels = values.as_strided((last // by_column + 1, *values.shape[3:]), values.stride()[2:])
+        index = slot * (by_image // by_column) + row * (by_row // by_column) + column
     return pixels.index_select(0, index.flatten().to(pixels.device)).unflatten(0, index.shape)  # faster than [index]
 
 

@@ -96,11 +96,10 @@ class Respawn:
         """
         cell = self.edges.draw(images.ids[slot], generator)
         pixels = self._candidates(images, slot, cell, CANDIDATES, generator)
-        expanded = slot[:, None].expand(-1, CANDIDATES)
-        allowed = images.allowed(expanded, pixels[..., 0], pixels[..., 1])
-        chance = _sharpness(images, expanded[allowed], pixels[allowed]).clamp(min=MIN_EDGE)
-        sharpness = torch.zeros(allowed.shape).masked_scatter(allowed, chance)
-        sharpness = sharpness * images.area(expanded, pixels[..., 0])
+        row, column = pixels.unbind(-1)
+        of = slot[:, None]
+        sharpness = _sharpness(images, of, row, column).clamp(min=MIN_EDGE) * images.area(of, row)
+        sharpness = sharpness * images.allowed(of, row, column)
         none = sharpness.sum(-1) == 0
         chosen = torch.multinomial(sharpness + none[:, None], 1, generator=generator)
         pixel = pixels[torch.arange(len(slot)), chosen[:, 0]]
@@ -128,11 +127,11 @@ class Respawn:
         left = torch.arange(len(slot))
         for candidates in (CANDIDATES << doubled for doubled in range(7)):
             drawn = self._candidates(images, slot[left], cell[left], candidates, generator)
-            expanded = slot[left, None].expand(-1, candidates)
-            accepted = images.allowed(expanded, drawn[..., 0], drawn[..., 1])
+            of = slot[left, None]
+            accepted = images.allowed(of, drawn[..., 0], drawn[..., 1])
             if images.equirectangular:
                 largest = _largest_area(images, slot[left], cell[left, 0])[:, None]
-                chance = images.area(expanded, drawn[..., 0]) / largest
+                chance = images.area(of, drawn[..., 0]) / largest
                 accepted = accepted & (torch.rand(chance.shape, generator=generator) < chance)
             hit, first = accepted.max(-1)
             pixel[left[hit]] = drawn[hit, first[hit]]
@@ -169,9 +168,13 @@ def _somewhere_in(pixel: Int[Tensor, "n 2"], generator: torch.Generator) -> Floa
     return (pixel + torch.rand(pixel.shape, generator=generator)).minimum(below)
 
 
-def _sharpness(images: Images, slot: Int[Tensor, " n"], pixel: Int[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+def _sharpness(
+    images: Images, slot: Int[Tensor, " *#pixels"], row: Int[Tensor, " *pixels"], column: Int[Tensor, " *pixels"]
+) -> Float[Tensor, " *pixels"]:
     """Magnitude of the brightness gradient at single pixels, by central differences, per pixel."""
-    around = pixel + torch.tensor([[1, 0], [-1, 0], [0, 1], [0, -1]])[:, None]
-    around = torch.minimum(around.clamp(min=0), images.sizes[slot] - 1)
-    down, up, right, left = images.grey(slot.expand(4, -1), around[..., 0], around[..., 1])
+    last_row, last_column = (images.sizes[slot] - 1).unbind(-1)
+    down, up = (row + 1).minimum(last_row), (row - 1).clamp(min=0)
+    right, left = (column + 1).minimum(last_column), (column - 1).clamp(min=0)
+    rows, columns = torch.stack([down, up, row, row]), torch.stack([column, column, right, left])
+    down, up, right, left = images.grey(slot, rows, columns)
     return torch.hypot(down - up, right - left) / 2

@@ -33,6 +33,31 @@ def test_gather_agrees_with_a_naive_loop(generator, shape, packed):
         assert torch.equal(colour, values[s, r, c])
 
 
+LAYOUTS = {
+    "channels first": lambda values: values.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1),
+    "transposed": lambda values: values.transpose(1, 2).contiguous().transpose(1, 2),
+    "a channel of them": lambda values: values[..., 2:],
+    "some of them": lambda values: values[1:, ::2, 1:6:2],
+    "overlapping": lambda values: values.as_strided((5, 4, 7, 3), (13 * 3, 7 * 3, 3, 1)),
+    "all alike": lambda values: values[:1, :1, :1].expand(4, 6, 2, 3),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_gather_reads_a_stack_however_it_lies_in_memory(generator, layout):
+    values = layout(stack(generator))
+    places = torch.cartesian_prod(*map(torch.arange, values.shape[:3]))
+    assert torch.equal(gather(values, *places.unbind(-1)), values.flatten(0, 2))
+
+
+def test_gather_broadcasts_its_indices(generator):
+    values = stack(generator)
+    slot, row, column = some_pixels(generator, (4, 6))
+    for stacked in (values, Packed.move(list(values))):
+        found = gather(stacked, slot[:, :1], row, column[:1])
+        assert torch.equal(found, values[slot[:, :1], row, column[:1]])
+
+
 def test_gather_reads_every_image_of_mixed_sizes(generator):
     values = [torch.rand((height, width, 1), generator=generator) for height, width in ((5, 7), (1, 1), (3, 20))]
     slot, row, column = torch.tensor([[0, 4, 6], [1, 0, 0], [2, 2, 19], [0, 0, 0]]).unbind(-1)
