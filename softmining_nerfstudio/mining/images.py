@@ -142,10 +142,10 @@ def gather(
     if isinstance(values, Packed):
         pixels, index = values.values, values.first[slot] + row * values.sizes[slot][..., 1] + column
     else:
-        by_image, by_row, by_column = values.stride()[:3]
+        strides = by_image, by_row, by_column = values.stride()[:3]
         if not by_column or by_image % by_column or by_row % by_column:  # no list of pixels in memory
             return values[slot, row, column]
-        last = sum((n - 1) * stride for n, stride in zip(values.shape, (by_image, by_row, by_column), strict=False))
+        last = sum((n - 1) * stride for n, stride in zip(values.shape[:3], strides, strict=True))
         pixels = values.as_strided((last // by_column + 1, *values.shape[3:]), values.stride()[2:])
         index = slot * (by_image // by_column) + row * (by_row // by_column) + column
     return pixels.index_select(0, index.flatten().to(pixels.device)).unflatten(0, index.shape)  # faster than [index]
