@@ -176,11 +176,11 @@ class SoftMiningPixelSampler(PixelSampler):
         """Go on with other settings, and with what has been learnt."""
         self.settle()
         states = {**self._of_others, self.config.sampling_type: self.strategy.state()}
-        self.config, self.footprint = config, config.footprint
-        self.strategy = config.strategy(self.respawn, self.generator)
+        strategy = config.strategy(self.respawn, self.generator)
         if config.sampling_type in states:
-            self.strategy.load_state(states.pop(config.sampling_type))
-        self._of_others = states
+            strategy.load_state(states.pop(config.sampling_type))
+        self.strategy, self._of_others = strategy, states
+        self.config, self.footprint = config, config.footprint  # last: who sees it in the viewer finds all else done
 
     def restart(self) -> None:
         """Forget what has been learnt: all walkers are placed anew."""
