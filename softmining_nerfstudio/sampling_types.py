@@ -41,6 +41,8 @@ SamplingType = Literal[
 SAMPLING_TYPES: tuple[SamplingType, ...] = get_args(SamplingType)
 COVERAGE = 3.0
 """Of dmc: rays for every pixel of one image, until which rays have footprints."""
+WARMUP_STEPS = 50
+"""Of dmc: training steps within which its rays take over from uniform ones."""
 CONTROLS: dict[str, type[Strategy]] = {
     "uniform": Uniform,
     "uniform-per-image": UniformPerImage,
@@ -57,16 +59,21 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     """Which pixels the training rays go through, and what they count.
 
     Raises:
-        ValueError: if the uniform fraction is outside of [0, 1], or the coverage negative or not finite.
+        ValueError: if the uniform fraction is outside of [0, 1], there are fewer than 0 warm-up steps, or the coverage
+            is negative or not finite.
     """
 
     _target: type = field(default_factory=lambda: _sampler())
     sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
     """uniform: every pixel alike, plain loss (what nerfacto does). lmc: soft mining by Langevin Monte-Carlo, as in the
-    paper. dmc: soft mining by diffusion Monte-Carlo, which needs no gradient, with a share of the rays on edges and
-    with footprints. The others are controls for benchmarks: see mining/controls.py and mining/error_map.py."""
+    paper. dmc: soft mining by diffusion Monte-Carlo, which needs no gradient, with a warm-up, a share of the rays on
+    edges and footprints. The others are controls for benchmarks: see mining/controls.py and mining/error_map.py."""
     uniform_fraction: float = 0.1
     """Fraction of every batch drawn uniformly from all loaded images, whatever the sampling type."""
+    warmup_steps: int | None = None
+    """The first batch is uniform, and within so many training steps the uniform fraction falls to that above: where a
+    model is wrong tells little before it has learnt anything, and mined rays alone can spoil its start. By default 50
+    with dmc, 0 with all others."""
     langevin: LangevinConfig = field(default_factory=LangevinConfig)
     """How the walkers of lmc move and die."""
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
@@ -81,14 +88,25 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     def __post_init__(self) -> None:
         if not 0 <= self.uniform_fraction <= 1:
             raise ValueError(f"uniform_fraction is {self.uniform_fraction}; expected a fraction between 0 and 1")
+        if self.warmup_steps is not None and self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps is {self.warmup_steps}; expected at least 0")
         _ = self.footprint  # refuses a coverage that is none
+
+    def uniform_fraction_at(self, step: int) -> float:
+        """The uniform fraction at a training step."""
+        warmup = self._or_of_dmc(self.warmup_steps, WARMUP_STEPS)
+        return max(self.uniform_fraction, 1 - step / warmup) if warmup else self.uniform_fraction
 
     @property
     def footprint(self) -> Footprint:
         """What a ray's colour is the mean of."""
-        if self.coverage is None:
-            return Footprint(COVERAGE if self.sampling_type == "dmc" else 0.0)
-        return Footprint(self.coverage)
+        return Footprint(self._or_of_dmc(self.coverage, COVERAGE))
+
+    def _or_of_dmc(self, value: float | None, default: float) -> float:
+        """A setting; where it was not made, the default of dmc, and 0 with all others."""
+        if value is not None:
+            return value
+        return default if self.sampling_type == "dmc" else 0
 
     def strategy(self, respawn: Respawn, generator: torch.Generator) -> Strategy:
         """The strategy that the sampling type names.

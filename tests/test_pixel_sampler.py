@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from softmining_nerfstudio import pixel_sampler
+from softmining_nerfstudio.mining.diffusion import DiffusionConfig
 from softmining_nerfstudio.mining.importance import ImportanceConfig
 from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
@@ -22,7 +23,8 @@ def image_batch(images: int = IMAGES, **more: torch.Tensor) -> dict:
 
 
 def sampler(rays: int = 60, images: int = IMAGES, **options: object) -> SoftMiningPixelSampler:
-    config = SoftMiningPixelSamplerConfig(**options)  # type: ignore[arg-type]
+    """One that mines from the first step on, unless the options say otherwise."""
+    config = SoftMiningPixelSamplerConfig(**{"warmup_steps": 0, **options})  # type: ignore[arg-type]
     return config.setup(image_names=[f"{i}.png" for i in range(images)], num_rays_per_batch=rays)
 
 
@@ -141,6 +143,28 @@ def test_the_uniform_share_covers_all_images() -> None:
     assert counts.min() > 400 / IMAGES / 2
 
 
+@pytest.mark.parametrize("sampling_type", SAMPLING_TYPES)
+def test_only_dmc_warms_up_unless_it_is_set(sampling_type: str) -> None:
+    config = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
+    start = 1.0 if sampling_type == "dmc" else 0.1
+    assert [config.uniform_fraction_at(step) for step in (0, 45, 50, 10**6)] == [start, 0.1, 0.1, 0.1]
+    config = SoftMiningPixelSamplerConfig(sampling_type=sampling_type, warmup_steps=4)
+    assert [config.uniform_fraction_at(step) for step in range(5)] == [1, 0.75, 0.5, 0.25, 0.1]
+
+
+def test_walkers_take_over_from_uniform_rays() -> None:
+    miner, batch = sampler(warmup_steps=10, diffusion=DiffusionConfig(edges=False)), image_batch()
+    placed = []
+    for step in range(11):
+        mined, yx = miner.mine(batch, step)
+        mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), mined["image"], mined["image"] + 0.1)
+        assert len(yx) == 60
+        placed.append(int(miner.walkers.yx.isfinite().all(-1).sum()))
+    assert placed[0] == 0
+    assert placed[1] == 6
+    assert placed[10] >= 54
+
+
 def test_more_images_than_rays_share_the_batch() -> None:
     batches = train(sampler(rays=10, images=50), image_batch(50), 40)
     assert all(len(batch["image"]) == 10 for batch in batches)
@@ -218,6 +242,7 @@ def test_the_config_is_never_written_to() -> None:
         (lambda: SoftMiningPixelSamplerConfig().setup(num_rays_per_batch=4), "use SoftMiningDataManagerConfig"),
         (lambda: ImportanceConfig(alpha=1.5), "alpha is 1.5; expected 0"),
         (lambda: sampler(uniform_fraction=-0.1), "uniform_fraction is -0.1; expected a fraction"),
+        (lambda: sampler(warmup_steps=-1), "warmup_steps is -1; expected at least 0"),
         (lambda: LangevinConfig(respawn_fraction=1.1), "respawn_fraction is 1.1; expected a fraction"),
     ],
 )
