@@ -111,7 +111,7 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         self.settle()
         loaded = self._load(image_batch)
-        images, uniform = loaded.images, round(self.config.uniform_fraction_at(step) * self.num_rays_per_batch)
+        images, uniform = loaded.images, round(self.config.uniform_share.at(step) * self.num_rays_per_batch)
         drawn = self.strategy.draw(images, self.num_rays_per_batch - uniform)
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))

@@ -24,6 +24,7 @@ from softmining_nerfstudio.mining.importance import ImportanceConfig
 from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.mining.respawn import Respawn
 from softmining_nerfstudio.mining.strategy import Strategy
+from softmining_nerfstudio.mining.uniform_share import UniformShare
 from softmining_nerfstudio.mining.walkers import Walk
 from softmining_nerfstudio.mining.walking import Walking
 
@@ -71,9 +72,8 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     uniform_fraction: float = 0.1
     """Fraction of every batch drawn uniformly from all loaded images, whatever the sampling type."""
     warmup_steps: int | None = None
-    """The first batch is uniform, and within so many training steps the uniform fraction falls to that above: where a
-    model is wrong tells little before it has learnt anything, and mined rays alone can spoil its start. By default 50
-    with dmc, 0 with all others."""
+    """All of the first batch is uniform, and less within so many training steps, down to that fraction: mined rays can
+    spoil the start of a training (see mining/uniform_share.py). By default 50 with dmc, 0 with all others."""
     langevin: LangevinConfig = field(default_factory=LangevinConfig)
     """How the walkers of lmc move and die."""
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
@@ -86,27 +86,19 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     start. By default 3 with dmc, 0 with all others."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.uniform_fraction <= 1:
-            raise ValueError(f"uniform_fraction is {self.uniform_fraction}; expected a fraction between 0 and 1")
-        if self.warmup_steps is not None and self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps is {self.warmup_steps}; expected at least 0")
-        _ = self.footprint  # refuses a coverage that is none
+        _ = self.uniform_share, self.footprint  # which refuse what is none
 
-    def uniform_fraction_at(self, step: int) -> float:
-        """The uniform fraction at a training step."""
-        warmup = self._or_of_dmc(self.warmup_steps, WARMUP_STEPS)
-        return max(self.uniform_fraction, 1 - step / warmup) if warmup else self.uniform_fraction
+    @property
+    def uniform_share(self) -> UniformShare:
+        """How much of a batch is uniform."""
+        warmup = WARMUP_STEPS if self.sampling_type == "dmc" else 0
+        return UniformShare(self.uniform_fraction, warmup if self.warmup_steps is None else self.warmup_steps)
 
     @property
     def footprint(self) -> Footprint:
         """What a ray's colour is the mean of."""
-        return Footprint(self._or_of_dmc(self.coverage, COVERAGE))
-
-    def _or_of_dmc(self, value: float | None, default: float) -> float:
-        """A setting; where it was not made, the default of dmc, and 0 with all others."""
-        if value is not None:
-            return value
-        return default if self.sampling_type == "dmc" else 0
+        coverage = COVERAGE if self.sampling_type == "dmc" else 0.0
+        return Footprint(coverage if self.coverage is None else self.coverage)
 
     def strategy(self, respawn: Respawn, generator: torch.Generator) -> Strategy:
         """The strategy that the sampling type names.

@@ -147,9 +147,8 @@ def test_the_uniform_share_covers_all_images() -> None:
 def test_only_dmc_warms_up_unless_it_is_set(sampling_type: str) -> None:
     config = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
     start = 1.0 if sampling_type == "dmc" else 0.1
-    assert [config.uniform_fraction_at(step) for step in (0, 45, 50, 10**6)] == [start, 0.1, 0.1, 0.1]
-    config = SoftMiningPixelSamplerConfig(sampling_type=sampling_type, warmup_steps=4)
-    assert [config.uniform_fraction_at(step) for step in range(5)] == [1, 0.75, 0.5, 0.25, 0.1]
+    assert [config.uniform_share.at(step) for step in (0, 45, 50, 10**6)] == [start, 0.1, 0.1, 0.1]
+    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, warmup_steps=4).uniform_share.at(2) == 0.5
 
 
 def test_walkers_take_over_from_uniform_rays() -> None:

@@ -3,7 +3,7 @@
 The samplers take turns in one process, a few steps at a time, so that whatever disturbs the machine disturbs all of
 them; a time is the median over all steps. The clock runs while a batch is chosen (`mine`, which first learns from the
 batch before) and stands still while a stand-in for the model colours the rays and back-propagates. Every step is one
-of the first, when footprints are widest: as they narrow to a pixel, dmc gets cheaper.
+of the first, when footprints are widest, but without a warm-up: as they narrow to a pixel, dmc gets cheaper.
 
 The images are windows into one block of random pixels, which overlap where they would need more than 1 GB. So 10,000
 images fit into any machine, and yet their pixels lie too far apart for a processor's cache. They are RGBA in float32,
@@ -124,7 +124,7 @@ class Contestant:
         if self.name == NERFSTUDIO:
             return PixelSamplerConfig().setup(num_rays_per_batch=rays)
         names = [str(image) for image in range(len(self.batch["image"]))]
-        config = SoftMiningPixelSamplerConfig(sampling_type=self.name)  # type: ignore[arg-type]
+        config = SoftMiningPixelSamplerConfig(sampling_type=self.name, warmup_steps=0)  # type: ignore[arg-type]
         return config.setup(image_names=names, num_rays_per_batch=rays)
 
     def _step(self, sampler: PixelSampler) -> float:

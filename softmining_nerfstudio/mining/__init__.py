@@ -11,24 +11,25 @@ Monte-Carlo (eq. 10).
 
 Read on in the order of one training step:
 
-    images.py      what the walkers walk on: the loaded images and their masks
-    cells.py       coarse per-image densities, and drawing pixels from them
-    listed.py      the pixels of cells of which a mask leaves hardly any
-    respawn.py     where a walker appears: anywhere, or on an edge
-    walkers.py     the population, and its step: move, kill
-    langevin.py    how walkers move in the paper: up the gradient, shaken by noise
-    diffusion.py   how they move by default: without a gradient, in wide steps
-    edge_share.py  how many rays are drawn on edges instead, by what the walkers find
-    footprint.py   the colour that a ray is compared with, while rays are few
-    importance.py  error -> weights, and the alpha schedule
-    feedback.py    what one batch of rays reports back: error and score
-    strategy.py    what any way of choosing rays does: draw, learn
-    walking.py     soft mining's: draw walkers and edges, let the walkers learn
+    images.py         what the walkers walk on: the loaded images and their masks
+    cells.py          coarse per-image densities, and drawing pixels from them
+    listed.py         the pixels of cells of which a mask leaves hardly any
+    respawn.py        where a walker appears: anywhere, or on an edge
+    walkers.py        the population, and its step: move, kill
+    langevin.py       how walkers move in the paper: up the gradient, shaken by noise
+    diffusion.py      how they move by default: without a gradient, in wide steps
+    uniform_share.py  how many rays are drawn anywhere instead, at first all of them
+    edge_share.py     how many are drawn on edges, by what the walkers find
+    footprint.py      the colour that a ray is compared with, while rays are few
+    importance.py     error -> weights, and the alpha schedule
+    feedback.py       what one batch of rays reports back: error and score
+    strategy.py       what any way of choosing rays does: draw, learn
+    walking.py        soft mining's: draw walkers and edges, let the walkers learn
 
 and, to compare it with,
 
-    controls.py    strategies that do not learn: uniform, foreground, edges
-    error_map.py   a coarse map of errors, as instant-ngp has it
+    controls.py       strategies that do not learn: uniform, foreground, edges
+    error_map.py      a coarse map of errors, as instant-ngp has it
 
 Notation: `yx` are continuous pixel coordinates, row first, pixel (r, c) covering [r, r+1) x [c, c+1); `slot` numbers an
 image among those loaded, `ids` are its index in the data set. Source: Kheradmand et al., "Accelerating Neural Field

@@ -8,9 +8,8 @@ so that they mean the same at any resolution: the error around a pixel is known 
 move out of the image is not made, lest so wide steps leave its borders empty. What the paper has beyond this, the
 drift, needs a graph from the loss back through the cameras and bought nothing.
 
-Not all rays follow the error. The first batch is uniform, and mined rays take over within some fifty steps: before
-anything has been learnt the error tells little, and a model that sees hard rays alone may saturate for good. And where
-walkers find hardly more error than uniform rays do, most rays are drawn anew on edges (`edge_share.py`).
+Not all rays follow the error: the first batches are mostly uniform (`uniform_share.py`), and where walkers find hardly
+more error than uniform rays do, most are drawn anew on edges (`edge_share.py`).
 
 Named after the random walks with birth and death of Anderson, "A random-walk simulation of the Schroedinger equation",
 J. Chem. Phys. 63 (1975).

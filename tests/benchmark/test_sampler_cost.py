@@ -98,10 +98,11 @@ def test_the_model_does_not_run_on_the_clock(name: str, monkeypatch: pytest.Monk
     assert now == [4 * 3600]
 
 
-def test_every_step_is_one_with_the_widest_footprints() -> None:
+def test_every_step_has_the_widest_footprints_and_the_fewest_uniform_rays() -> None:
     measured = contestant("dmc")
     measured.take_turn(rays=1000, steps=20)
     assert measured.sampler.rays_so_far == 1000
+    assert measured.sampler.config.uniform_share.at(0) == 0.1
 
 
 def test_the_stand_in_gives_the_walkers_errors_and_a_score() -> None:

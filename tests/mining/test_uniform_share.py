@@ -1,0 +1,26 @@
+"""How much of a batch is uniform."""
+
+import pytest
+
+from softmining_nerfstudio.mining.uniform_share import UniformShare
+
+
+def test_it_falls_from_the_whole_batch_to_the_fraction():
+    assert [UniformShare(0.25, 5).at(step) for step in range(7)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.25, 0.25, 0.25])
+
+
+def test_without_a_warm_up_it_is_the_fraction():
+    assert [UniformShare(0.1, 0).at(step) for step in (0, 1, 10**6)] == [0.1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "warmup_steps", "message"),
+    [
+        (1.5, 0, r"uniform_fraction is 1\.5; expected a fraction between 0 and 1"),
+        (float("nan"), 0, "uniform_fraction is nan"),
+        (0.1, -1, "warmup_steps is -1; expected at least 0"),
+    ],
+)
+def test_bad_settings_are_named(fraction, warmup_steps, message):
+    with pytest.raises(ValueError, match=message):
+        UniformShare(fraction, warmup_steps)
