@@ -34,10 +34,11 @@ def train(miner: SoftMiningPixelSampler, batch: dict, steps: int, error_at: Call
     for step in range(steps):
         mined, yx = miner.mine(batch, step)
         if mined["feedback"] is not None:
-            predicted = mined["image"] + 0.1 * torch.sin(yx).sum(-1, keepdim=True)
+            target = mined["image"][:, :3]
+            predicted = target + 0.1 * torch.sin(yx).sum(-1, keepdim=True)
             if error_at is not None:
-                predicted = mined["image"] + error_at(mined["indices"])[:, None]
-            loss = mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), mined["image"], predicted)
+                predicted = target + error_at(mined["indices"])[:, None]
+            loss = mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), target, predicted)
             if loss.requires_grad:
                 loss.backward()
         batches.append(mined)
@@ -149,6 +150,14 @@ def test_only_dmc_warms_up_unless_it_is_set(sampling_type: str) -> None:
     start = 1.0 if sampling_type == "dmc" else 0.1
     assert [config.uniform_share.at(step) for step in (0, 45, 50, 10**6)] == [start, 0.1, 0.1, 0.1]
     assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, warmup_steps=4).uniform_share.at(2) == 0.5
+
+
+@pytest.mark.parametrize("sampling_type", SAMPLING_TYPES)
+def test_every_sampling_type_can_start_with_a_uniform_batch(sampling_type: str) -> None:
+    batch = image_batch()
+    batch["image"] = torch.cat([batch["image"], torch.ones(IMAGES, HEIGHT, WIDTH, 1)], -1)  # foreground needs RGBA
+    miner = sampler(sampling_type=sampling_type, warmup_steps=3)
+    assert [len(mined["indices"]) for mined in train(miner, batch, 5)] == [60] * 5
 
 
 def test_walkers_take_over_from_uniform_rays() -> None:
