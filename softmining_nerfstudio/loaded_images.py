@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from torch import Tensor
 
-from softmining_nerfstudio.mining.images import Images, Packed, per_pixel
+from softmining_nerfstudio.mining.images import Images, Packed, gather, per_pixel
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class LoadedImages:
     images: Images
     values: dict[str, Tensor | Packed]
     """What the batch holds for each pixel, by key."""
+    whole: dict[str, Tensor | list[Tensor]]
+    """What goes with any of its pixels, by key."""
 
     @staticmethod
     def of(batch: dict, config: PixelSamplerConfig) -> LoadedImages:
@@ -45,8 +49,15 @@ class LoadedImages:
             equirectangular=bool(config.is_equirectangular),
             crop_radius=None if config.is_equirectangular else config.fisheye_crop_radius,
         )
-        return LoadedImages(dict(batch), images, values)
+        whole = {"full_image": batch["image"]} if config.keep_full_image else {}
+        return LoadedImages(dict(batch), images, values, whole)
 
     def is_of(self, batch: dict) -> bool:
         """Whether `batch` holds the very same things."""
         return batch.keys() == self.batch.keys() and all(value is batch[key] for key, value in self.batch.items())
+
+    def at(self, slot: Int[Tensor, " rays"], yx: Float[Tensor, "rays 2"]) -> dict[str, Any]:
+        """A batch of the pixels at these positions, as nerfstudio's own, with `indices` (image, row, column)."""
+        row, column = yx.long().minimum(self.images.sizes[slot] - 1).unbind(-1)
+        held = {key: gather(values, slot, row, column) for key, values in self.values.items()}
+        return {**held, "indices": torch.stack([self.images.ids[slot], row, column], -1), **self.whole}

@@ -17,7 +17,7 @@ from torch import Tensor
 from softmining_nerfstudio.loaded_images import LoadedImages
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.footprint import colours_around
-from softmining_nerfstudio.mining.images import Images, gather
+from softmining_nerfstudio.mining.images import Images
 from softmining_nerfstudio.mining.importance import effective_sample_size
 from softmining_nerfstudio.mining.respawn import Respawn
 from softmining_nerfstudio.mining.strategy import Seen
@@ -91,7 +91,7 @@ class SoftMiningPixelSampler(PixelSampler):
     def sample(self, image_batch: dict) -> dict:
         """A batch of pixels drawn uniformly, whatever the sampling type."""
         loaded = self._load(image_batch)
-        return self._collate(loaded, *self.respawn.anywhere(loaded.images, self.num_rays_per_batch, self.generator))
+        return loaded.at(*self.respawn.anywhere(loaded.images, self.num_rays_per_batch, self.generator))
 
     def mine(self, image_batch: dict, step: int) -> tuple[dict, Float[Tensor, "rays 2"]]:
         """A batch for one training step, after the strategy has learnt from the batch before.
@@ -115,7 +115,7 @@ class SoftMiningPixelSampler(PixelSampler):
         drawn = self.strategy.draw(images, self.num_rays_per_batch - uniform)
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
-        batch = self._collate(loaded, slot, yx)
+        batch = loaded.at(slot, yx)
         pixel = batch["indices"][:, 1:]
         self.rays_so_far += self.num_rays_per_batch * comms.get_world_size()
         side = self.footprint.side(images.sizes[slot], self.rays_so_far)
@@ -245,12 +245,3 @@ class SoftMiningPixelSampler(PixelSampler):
             CONSOLE.print(f"[yellow]No ray is drawn from images whose mask is empty: {names}")
         if not len(self.respawn.drawable(images)):
             raise ValueError(f"the masks of all {len(images)} loaded images are empty: there is no pixel to train on")
-
-    def _collate(self, loaded: LoadedImages, slot: Int[Tensor, " rays"], yx: Float[Tensor, "rays 2"]) -> dict:
-        """What every key of the image batch holds at these positions, and `indices` (image, row, column)."""
-        row, column = yx.long().minimum(loaded.images.sizes[slot] - 1).unbind(-1)
-        batch: dict[str, Any] = {key: gather(values, slot, row, column) for key, values in loaded.values.items()}
-        batch["indices"] = torch.stack([loaded.images.ids[slot], row, column], -1)
-        if self.config.keep_full_image:
-            batch["full_image"] = loaded.batch["image"]
-        return batch
