@@ -65,7 +65,7 @@ class SoftMiningPixelSampler(PixelSampler):
         super().__init__(deepcopy(config), **kwargs)
         self.image_names = image_names
         self.generator = torch.Generator().manual_seed(torch.initial_seed())
-        self.respawn = Respawn(len(image_names))
+        self.respawn = Respawn(len(image_names), config.edge_strength)
         self.strategy = config.strategy(self.respawn, self.generator)
         self.footprint = config.footprint
         self.rays_so_far: int | float = 0
@@ -118,7 +118,7 @@ class SoftMiningPixelSampler(PixelSampler):
         batch = loaded.at(slot, yx)
         pixel = batch["indices"][:, 1:]
         self.rays_so_far += self.num_rays_per_batch * comms.get_world_size()
-        side = self.footprint.side(images.sizes[slot], self.rays_so_far)
+        side = self.footprint.side(images.sizes[slot], self.rays_so_far, self.strategy.spread)
         if (side > 1).any():
             batch["image"] = colours_around(images, slot, pixel, side, self.generator)
         centres = (pixel + 0.5).requires_grad_(self.strategy.needs_score and not self._unreached)
@@ -176,6 +176,8 @@ class SoftMiningPixelSampler(PixelSampler):
         """Go on with other settings, and with what has been learnt."""
         self.settle()
         states = {**self._of_others, self.config.sampling_type: self.strategy.state()}
+        if config.edge_strength is not self.respawn.edge_strength:
+            self.respawn.measure_edges_by(config.edge_strength)
         strategy = config.strategy(self.respawn, self.generator)
         if config.sampling_type in states:
             strategy.load_state(states.pop(config.sampling_type))

@@ -18,6 +18,7 @@ from softmining_nerfstudio.mining.controls import (
     WeightedUniform,
 )
 from softmining_nerfstudio.mining.diffusion import DiffusionConfig
+from softmining_nerfstudio.mining.edge_strength import Contrast, EdgeStrength, Sobel
 from softmining_nerfstudio.mining.error_map import ErrorMap
 from softmining_nerfstudio.mining.footprint import Footprint
 from softmining_nerfstudio.mining.importance import ImportanceConfig
@@ -40,10 +41,11 @@ SamplingType = Literal[
     "error-map",
 ]
 SAMPLING_TYPES: tuple[SamplingType, ...] = get_args(SamplingType)
-COVERAGE = 3.0
-"""Of dmc: rays for every pixel of one image, until which rays have footprints."""
+COVERAGE = 10.0
+"""Of dmc: rays for every pixel that they go to of one image, until which they have footprints."""
 WARMUP_STEPS = 50
 """Of dmc: training steps within which its rays take over from uniform ones."""
+EDGE_STRENGTHS: dict[str, EdgeStrength] = {"sobel": Sobel(), "contrast": Contrast()}
 CONTROLS: dict[str, type[Strategy]] = {
     "uniform": Uniform,
     "uniform-per-image": UniformPerImage,
@@ -60,15 +62,16 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     """Which pixels the training rays go through, and what they count.
 
     Raises:
-        ValueError: if the uniform fraction is outside of [0, 1], there are fewer than 0 warm-up steps, or the coverage
-            is negative or not finite.
+        ValueError: if the uniform fraction is outside of [0, 1], there are fewer than 0 warm-up steps, the coverage
+            is negative or not finite, or the measure of edges is unknown.
     """
 
     _target: type = field(default_factory=lambda: _sampler())
     sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
     """uniform: every pixel alike, plain loss (what nerfacto does). lmc: soft mining by Langevin Monte-Carlo, as in the
     paper. dmc: soft mining by diffusion Monte-Carlo, which needs no gradient, with a warm-up, a share of the rays on
-    edges and footprints. The others are controls for benchmarks: see mining/controls.py and mining/error_map.py."""
+    edges, by contrast, and footprints. The others are controls for benchmarks: see mining/controls.py and
+    mining/error_map.py."""
     uniform_fraction: float = 0.1
     """Fraction of every batch drawn uniformly from all loaded images, whatever the sampling type."""
     warmup_steps: int | None = None
@@ -80,13 +83,17 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     """How the walkers of dmc move and die."""
     importance: ImportanceConfig = field(default_factory=ImportanceConfig)
     """How the loss of mined rays is corrected."""
+    edges_by: Literal["sobel", "contrast"] | None = None
+    """By what edges are drawn, where dead walkers reappear, too: sobel, the brightness gradient as in the paper, or
+    contrast, the difference in brightness at several distances (see mining/edge_strength.py). By default contrast with
+    dmc, sobel with lmc and edges; the others have no rays on edges."""
     coverage: float | None = None
-    """Until there have been so many rays for every pixel of one image, a ray's colour is a mean over the image around
-    its pixel, over the less, the more rays there have been (see mining/footprint.py). 0: that of its pixel from the
-    start. By default 3 with dmc, 0 with all others."""
+    """Until there have been so many rays for every pixel of one image (with dmc and lmc, of the part of it on which the
+    error is), a ray's colour is a mean over the image around its pixel, over the less, the more rays there have been
+    (see mining/footprint.py). 0: that of its pixel from the start. By default 10 with dmc, 0 with all others."""
 
     def __post_init__(self) -> None:
-        _ = self.uniform_share, self.footprint  # which refuse what is none
+        _ = self.uniform_share, self.footprint, self.edge_strength  # which refuse what is none
 
     @property
     def uniform_share(self) -> UniformShare:
@@ -99,6 +106,14 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
         """What a ray's colour is the mean of."""
         coverage = COVERAGE if self.sampling_type == "dmc" else 0.0
         return Footprint(coverage if self.coverage is None else self.coverage)
+
+    @property
+    def edge_strength(self) -> EdgeStrength:
+        """By what edges are drawn."""
+        measure = self.edges_by or ("sobel" if self.sampling_type in ("lmc", "edges") else "contrast")
+        if measure not in EDGE_STRENGTHS:
+            raise ValueError(f"edges_by is {measure!r}; expected one of {tuple(EDGE_STRENGTHS)}")
+        return EDGE_STRENGTHS[measure]
 
     def strategy(self, respawn: Respawn, generator: torch.Generator) -> Strategy:
         """The strategy that the sampling type names.

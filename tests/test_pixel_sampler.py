@@ -2,14 +2,18 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
 from softmining_nerfstudio import pixel_sampler
 from softmining_nerfstudio.mining.diffusion import DiffusionConfig
+from softmining_nerfstudio.mining.edge_strength import Contrast, Sobel
 from softmining_nerfstudio.mining.importance import ImportanceConfig
 from softmining_nerfstudio.mining.langevin import LangevinConfig
+from softmining_nerfstudio.mining.spread import SpreadEstimate
+from softmining_nerfstudio.mining.walking import Walking
 from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
 from softmining_nerfstudio.sampling_types import SAMPLING_TYPES, SoftMiningPixelSamplerConfig
 
@@ -62,13 +66,27 @@ def test_every_key_of_the_image_batch_follows_the_mined_pixels() -> None:
 
 
 def test_colours_are_means_over_footprints_until_rays_have_covered_an_image() -> None:
-    """3 x 600 pixels: with 60 rays a step, a side of 5.5 pixels at first and of one from step 30 on."""
+    """3 rays for each of 600 pixels: with 60 a step, a side of 5.5 pixels at first and of one from step 30 on."""
     batch = image_batch()  # noise between 0 and 1
-    batches = train(sampler(), batch, 31)
+    batches = train(sampler(coverage=3.0), batch, 31)
     assert batches[0]["image"].std() < 0.15
     assert batches[10]["image"].std() > batches[0]["image"].std() * 1.2
     image, row, column = batches[30]["indices"].unbind(-1)
     torch.testing.assert_close(batches[30]["image"], batch["image"][IMAGES - 1 - image, row, column])
+
+
+def test_footprints_are_narrower_the_less_of_the_images_the_error_is_on() -> None:
+    """3 rays for each of 600 pixels, in a batch of 600: a side of 1.6 pixels, or of less than one."""
+    batch, colours = image_batch(), {}
+    for walkers in (1.0, 20.0):
+        miner = sampler(rays=600, coverage=3.0)
+        assert isinstance(miner.strategy, Walking)
+        miner.strategy.spread_estimate = SpreadEstimate(torch.tensor([1.0, walkers]))
+        mined, _ = miner.mine(batch, 0)
+        image, row, column = mined["indices"].unbind(-1)
+        colours[walkers] = (mined["image"] == batch["image"][IMAGES - 1 - image, row, column]).all(-1)
+    assert colours[20.0].all()
+    assert colours[1.0].float().mean() < 0.1
 
 
 def test_only_training_batches_and_only_colours_have_footprints() -> None:
@@ -82,8 +100,29 @@ def test_only_training_batches_and_only_colours_have_footprints() -> None:
 
 @pytest.mark.parametrize("sampling_type", SAMPLING_TYPES)
 def test_the_coverage_is_that_of_the_sampling_type_unless_it_is_set(sampling_type: str) -> None:
-    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type).footprint.coverage == 3 * (sampling_type == "dmc")
+    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type).footprint.coverage == 10 * (sampling_type == "dmc")
     assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, coverage=7.0).footprint.coverage == 7
+
+
+@pytest.mark.parametrize("sampling_type", SAMPLING_TYPES)
+def test_edges_are_by_contrast_but_in_the_papers_sampler_and_its_control(sampling_type: str) -> None:
+    expected = Sobel if sampling_type in ("lmc", "edges") else Contrast
+    assert type(sampler(sampling_type=sampling_type).respawn.edge_strength) is expected
+    assert type(sampler(sampling_type=sampling_type, edges_by="sobel").respawn.edge_strength) is Sobel
+    assert type(sampler(sampling_type=sampling_type, edges_by="contrast").respawn.edge_strength) is Contrast
+
+
+def test_another_measure_of_edges_takes_effect_while_training() -> None:
+    """A step in brightness: rays are beside it, as far as contrast reaches, or on the two columns next to it."""
+    pixels = (torch.arange(200) >= 100).float().expand(1, 200, 200)[..., None].expand(1, 200, 200, 3).contiguous()
+    batch, shares = {"image_idx": torch.zeros(1, dtype=torch.long), "image": pixels}, {}
+    miner = sampler(rays=2000, images=1, sampling_type="edges", uniform_fraction=0.0)
+    train(miner, batch, 2)
+    for measure in ("contrast", "sobel"):
+        miner.reconfigure(replace(miner.config, edges_by=measure))
+        column = train(miner, batch, 1)[0]["indices"][:, 2]
+        shares[measure] = float(((column == 99) | (column == 100)).float().mean())
+    assert shares["contrast"] < 0.5 < 0.65 < shares["sobel"]
 
 
 def test_footprints_narrow_with_the_rays_that_were_drawn_whatever_their_number_a_step(
@@ -99,11 +138,11 @@ def test_footprints_narrow_with_the_rays_that_were_drawn_whatever_their_number_a
 
 
 def test_footprints_go_on_after_a_checkpoint_and_are_over_in_one_from_before_there_were_any() -> None:
-    miner, batch = sampler(), image_batch()
+    miner, batch = sampler(coverage=3.0), image_batch()
     train(miner, batch, 31)
     state = miner.state()
     for saved in (state, {key: value for key, value in state.items() if key != "rays_so_far"}):
-        other = sampler()
+        other = sampler(coverage=3.0)
         other.load_state(saved)
         mined, _ = other.mine(batch, 31)
         image, row, column = mined["indices"].unbind(-1)
@@ -117,6 +156,11 @@ def test_without_footprints_no_random_number_is_spent_on_them() -> None:
         miner.rays_so_far = 10**6
         miner.mine(image_batch(), 0)
     assert torch.equal(late.generator.get_state(), never.generator.get_state())
+
+
+def test_an_unknown_measure_of_edges_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"edges_by is 'canny'; expected one of \('sobel', 'contrast'\)"):
+        sampler(edges_by="canny")
 
 
 def test_a_coverage_that_is_none_is_refused() -> None:

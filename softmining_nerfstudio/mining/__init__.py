@@ -13,13 +13,14 @@ Read on in the order of one training step:
 
     images.py         what the walkers walk on: the loaded images and their masks
     cells.py          coarse per-image densities, and drawing pixels from them
+    edge_strength.py  what makes a pixel an edge: the brightness gradient, or its contrast to others near and far
     listed.py         the pixels of cells of which a mask leaves hardly any
     respawn.py        where a walker appears: anywhere, or on an edge
     walkers.py        the population, and its step: move, kill
     langevin.py       how walkers move in the paper: up the gradient, shaken by noise
     diffusion.py      how they move by default: without a gradient, in wide steps
     uniform_share.py  how many rays are drawn anywhere instead, at first all of them
-    edge_share.py     how many are drawn on edges, by what the walkers find
+    spread.py         how widely the error is spread, by which some are drawn on edges
     footprint.py      the colour that a ray is compared with, while rays are few
     importance.py     error -> weights, and the alpha schedule
     feedback.py       what one batch of rays reports back: error and score

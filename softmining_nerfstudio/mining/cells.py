@@ -13,14 +13,9 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from softmining_nerfstudio.mining.images import Images, in_circle, luminance
+from softmining_nerfstudio.mining.images import Images, in_circle
 
 GRID = 32
-SAMPLES_PER_CELL = 4
-"""Pixels looked at along each side of a cell: large images are strided, so that set-up time does not grow with them."""
-
-MIN_EDGE = 1e-5
-"""Density of a perfectly flat region, relative to the image's sharpest edge."""
 
 
 class Density:
@@ -111,22 +106,10 @@ def allowed_cells(images: Images, slot: int) -> Float[Tensor, "grid grid"]:
     return _sum_columns(by_row)
 
 
-def edge_cells(images: Images, slot: int) -> Float[Tensor, "grid grid"]:
-    """Mean Sobel magnitude of each cell, relative to the sharpest edge of the image."""
-    pixels = images.pixels[slot]
-    down, right = (-(-length // (GRID * SAMPLES_PER_CELL)) for length in pixels.shape[:2])
-    grey = luminance(pixels[::down, ::right].contiguous().cpu())
-    padded = torch.nn.functional.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
-    # by slices: torch's conv2d takes a hundred times as long for a single channel
-    vertical, horizontal = padded[2:] - padded[:-2], padded[:, 2:] - padded[:, :-2]
-    magnitude = torch.hypot(
-        vertical[:, :-2] + 2 * vertical[:, 1:-1] + vertical[:, 2:],
-        horizontal[:-2] + 2 * horizontal[1:-1] + horizontal[2:],
-    )
-    relative = (magnitude / magnitude.max().clamp(min=MIN_EDGE)).clamp(min=MIN_EDGE)
-    # an image of fewer pixels than cells leaves cells without a sample; they have no pixel to draw either
-    counts = [_cells_along(length).bincount(minlength=GRID) for length in relative.shape]
-    return cell_sums(relative) / torch.outer(*counts).clamp(min=1)
+def cell_means(values: Float[Tensor, "height width"]) -> Float[Tensor, "grid grid"]:
+    """Mean of the values in each cell; 0 where none fall into it, as of an image of fewer pixels than cells."""
+    counts = [_cells_along(length).bincount(minlength=GRID) for length in values.shape]
+    return cell_sums(values) / torch.outer(*counts).clamp(min=1)
 
 
 def pixels_in_cell(

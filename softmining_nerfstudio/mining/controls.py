@@ -43,7 +43,7 @@ class UniformPerImage(Uniform):
 
 
 class StaticEdges(UniformPerImage):
-    """As many pixels in every image, all of them drawn anew from its edge density: the paper's respawning alone."""
+    """As many pixels in every image, all of them drawn anew from its edge density: the respawning alone."""
 
     corrected = True
 
@@ -62,7 +62,7 @@ class Foreground(Uniform):
 
     def __init__(self, respawn: Respawn, generator: torch.Generator) -> None:
         super().__init__(respawn, generator)
-        self._opaque = Respawn(len(respawn.share))
+        self._opaque = Respawn(len(respawn.share), respawn.edge_strength)
         self._images: Images | None = None
         self._foreground: Images | None = None
 

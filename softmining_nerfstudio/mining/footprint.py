@@ -4,11 +4,12 @@ The rays of a training are samples of its images. While they are few, detail tha
 them teaches nothing: it is the noise of aliasing, in the loss and in the error that walkers follow. So the images are
 filtered before they are sampled, as in all signal processing, each ray's colour being the mean over a square of
 
-    side = sqrt(coverage * pixels of the image / rays so far)     pixels
+    side = sqrt(coverage * spread * pixels of the image / rays so far)     pixels
 
-around its pixel, which narrows as rays accumulate. Once `coverage` rays have been drawn for every pixel of one image,
-it is the pixel alone; a training that ends before that has not had the rays to tell finer detail. One image counts, not
-all of them, because they show the same scene: what the rays of one view tell, those of the others need not.
+around its pixel, which narrows as rays accumulate. Once `coverage` rays have been drawn for every pixel that they go to
+of one image, it is the pixel alone; a training that ends before that has not had the rays to tell finer detail. One
+image counts, not all of them, because they show the same scene: what the rays of one view tell, those of the others
+need not. And of that image the fraction counts on which the error is (`spread.py`), as mined rays hardly go elsewhere.
 """
 
 from __future__ import annotations
@@ -34,20 +35,22 @@ class Footprint:
     """
 
     coverage: float
-    """Rays for every pixel of an image until a ray's colour is that of its pixel alone; 0: from the start."""
+    """Rays for every pixel that they go to of one image, until a ray's colour is that of its pixel alone; 0: from the
+    start."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.coverage < float("inf"):
             raise ValueError(f"coverage is {self.coverage}; expected a finite number of rays per pixel, at least 0")
 
-    def side(self, size: Int[Tensor, "n 2"], rays: int | float) -> Float[Tensor, " n"]:
+    def side(self, size: Int[Tensor, "n 2"], rays: int | float, spread: float) -> Float[Tensor, " n"]:
         """The equation above.
 
         Args:
             size: height and width of each ray's image, pixels.
             rays: drawn so far, of all images.
+            spread: fraction of the images that the rays go to.
         """
-        return (self.coverage * size.prod(-1) / rays).sqrt()
+        return (self.coverage * spread * size.prod(-1) / rays).sqrt()
 
 
 def colours_around(

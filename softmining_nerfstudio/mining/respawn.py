@@ -10,21 +10,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from softmining_nerfstudio.mining.cells import (
-    MIN_EDGE,
     Density,
     allowed_cells,
     area_cells,
     bands,
     cell_bounds,
     draw_with_replacement,
-    edge_cells,
     pixels_in_cell,
 )
+from softmining_nerfstudio.mining.edge_strength import EdgeStrength
 from softmining_nerfstudio.mining.images import Images
 from softmining_nerfstudio.mining.listed import MOST_LISTED, Listed, is_sparse
 
 CANDIDATES = 8
-"""Pixels looked at within a drawn cell, of which one is taken."""
+"""Pixels looked at within a drawn cell, of which one that may be drawn is taken."""
 
 
 class Respawn:
@@ -32,14 +31,22 @@ class Respawn:
 
     Args:
         num_images: size of the data set.
+        edge_strength: by which edges are drawn.
     """
 
-    def __init__(self, num_images: int):
+    def __init__(self, num_images: int, edge_strength: EdgeStrength):
         self.allowed = Density(num_images)
-        self.edges = Density(num_images)
         self.listed = Listed.none()
         self.share = torch.full((num_images,), torch.nan)
         """Fraction of each image that may be drawn; NaN until the image has been seen."""
+        self.measure_edges_by(edge_strength)
+
+    def measure_edges_by(self, edge_strength: EdgeStrength) -> None:
+        """Go on with this measure; what is known of the edges by another one is forgotten."""
+        self.edge_strength = edge_strength
+        self.edges = Density(len(self.share))
+        self.edges_known = torch.zeros(len(self.share), dtype=torch.bool)
+        """Of which images: that is worked out when a ray is first drawn on an edge of one."""
 
     def see(self, images: Images) -> Int[Tensor, " new"]:
         """Work out the densities of images loaded for the first time.
@@ -54,7 +61,6 @@ class Respawn:
             area = area_cells(images, slot)
             allowed = area if images.all_allowed else allowed_cells(images, slot)
             self.allowed.put(image, allowed)
-            self.edges.put(image, edge_cells(images, slot) * allowed)
             self.share[image] = allowed.sum() / area.sum()
             sparse = is_sparse(allowed, area)
             if sparse.any():
@@ -92,21 +98,29 @@ class Respawn:
     def on_edges(self, images: Images, slot: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
         """Positions drawn from the edge density: its cell first, then one of a few pixels in it.
 
-        Each of them has a chance proportional to the brightness gradient there, at full resolution, times its area.
+        Each of them has a chance proportional to its edge strength, at full resolution, times its area.
         """
+        self._see_edges(images, slot)
         cell = self.edges.draw(images.ids[slot], generator)
-        pixels = self._candidates(images, slot, cell, CANDIDATES, generator)
+        pixels = self._candidates(images, slot, cell, self.edge_strength.candidates, generator)
         row, column = pixels.unbind(-1)
         of = slot[:, None]
-        sharpness = _sharpness(images, of, row, column).clamp(min=MIN_EDGE) * images.area(of, row)
-        sharpness = sharpness * images.allowed(of, row, column)
-        none = sharpness.sum(-1) == 0
-        chosen = torch.multinomial(sharpness + none[:, None], 1, generator=generator)
+        chance = self.edge_strength.at(images, of, row, column) * images.area(of, row)
+        chance = chance * images.allowed(of, row, column)
+        none = chance.sum(-1) == 0
+        chosen = torch.multinomial(chance + none[:, None], 1, generator=generator)
         pixel = pixels[torch.arange(len(slot)), chosen[:, 0]]
         yx = _somewhere_in(pixel, generator)
         if none.any():
             yx[none] = self.within(images, slot[none], cell[none], generator)
         return yx
+
+    def _see_edges(self, images: Images, slot: Int[Tensor, " n"]) -> None:
+        """Work out the edge densities of those of the images `slot` of which they are not known."""
+        for new in slot[~self.edges_known[images.ids[slot]]].unique().tolist():
+            image = int(images.ids[new])
+            self.edges.put(image, self.edge_strength.of_cells(images, new) * self.allowed.cells[image].float())
+            self.edges_known[image] = True
 
     def _candidates(
         self, images: Images, slot: Int[Tensor, " n"], cell: Int[Tensor, "n 2"], count: int, generator: torch.Generator
@@ -166,15 +180,3 @@ def _somewhere_in(pixel: Int[Tensor, "n 2"], generator: torch.Generator) -> Floa
     """Positions spread over each pixel; float32 must not round them up to the next."""
     below = torch.nextafter((pixel + 1).float(), torch.zeros(()))
     return (pixel + torch.rand(pixel.shape, generator=generator)).minimum(below)
-
-
-def _sharpness(
-    images: Images, slot: Int[Tensor, " *#pixels"], row: Int[Tensor, " *pixels"], column: Int[Tensor, " *pixels"]
-) -> Float[Tensor, " *pixels"]:
-    """Magnitude of the brightness gradient at single pixels, by central differences, per pixel."""
-    last_row, last_column = (images.sizes[slot] - 1).unbind(-1)
-    down, up = (row + 1).minimum(last_row), (row - 1).clamp(min=0)
-    right, left = (column + 1).minimum(last_column), (column - 1).clamp(min=0)
-    rows, columns = torch.stack([down, up, row, row]), torch.stack([column, column, right, left])
-    down, up, right, left = images.grey(slot, rows, columns)
-    return torch.hypot(down - up, right - left) / 2

@@ -57,6 +57,11 @@ class Strategy(ABC):
         """Whether `learn` wants the score, for which a graph through the cameras is built."""
         return False
 
+    @property
+    def spread(self) -> float:
+        """On what fraction of the images the rays mostly go (`spread.py`); 1 where that is not known."""
+        return 1.0
+
     @abstractmethod
     def draw(self, images: Images, count: int) -> Drawn:
         """`count` pixels of the loaded images for the next batch."""

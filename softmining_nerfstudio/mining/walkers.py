@@ -22,7 +22,7 @@ class Walk(ABC):
     respawn_fraction: float
     """Fraction of a batch's walkers, those of lowest corrected loss, that die each step and reappear on edges."""
     edges: bool
-    """Whether rays are drawn anew on edges, too, the more, the less walkers find (`edge_share.py`)."""
+    """Whether rays are drawn anew on edges, too, the more, the less walkers find (`spread.py`)."""
 
     @property
     @abstractmethod

@@ -10,11 +10,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from softmining_nerfstudio.mining.edge_share import EdgeShare
 from softmining_nerfstudio.mining.images import Images
 from softmining_nerfstudio.mining.respawn import Respawn
+from softmining_nerfstudio.mining.spread import SpreadEstimate
 from softmining_nerfstudio.mining.strategy import Drawn, Seen, Strategy
 from softmining_nerfstudio.mining.walkers import Walk, Walkers
+
+MOST_ON_EDGES = 0.9
+"""The largest share; the walkers that are left go on telling whether following the error would pay."""
 
 
 class Walking(Strategy):
@@ -28,7 +31,7 @@ class Walking(Strategy):
         super().__init__(respawn, generator)
         self.walk = walk
         self.walkers = Walkers.dead(len(respawn.share), per_image=0)
-        self.edge_share = EdgeShare()
+        self.spread_estimate = SpreadEstimate()
         self.redrawn = 0.0
         self._inherited = torch.zeros(len(respawn.share), dtype=torch.bool)
         """The images whose walkers come from a checkpoint and have not been looked at since."""
@@ -43,10 +46,20 @@ class Walking(Strategy):
         """Whether the walkers' moves follow it."""
         return self.walk.needs_score
 
+    @property
+    def spread(self) -> float:
+        """As wide as the error that the walkers follow."""
+        return self.spread_estimate.value
+
+    @property
+    def edge_share(self) -> float:
+        """How many of the rays are no walkers, but drawn anew on edges."""
+        return min(self.spread, MOST_ON_EDGES) if self.walk.edges else 0.0
+
     def draw(self, images: Images, count: int) -> Drawn:
         """Walkers by lot, of which the dead reappear; after them the rays on edges, as many in every image."""
         self._count = count
-        edges = round(self.edge_share.value * count) if self.walk.edges else 0
+        edges = round(self.edge_share * count)
         slot, yx = self._draw_walkers(images, count - edges)
         if not edges:
             return slot, yx
@@ -78,21 +91,22 @@ class Walking(Strategy):
         )
         self._allowed = None  # the images may go out now
         self.redrawn = float(died.float().mean()) if n else 0.0
-        self.edge_share.update(uniform=seen.error[self._count :], walkers=seen.error[:n])
+        self.spread_estimate.update(uniform=seen.error[self._count :], walkers=seen.error[:n])
 
     def statistics(self) -> dict[str, float]:
         """The share of the batch's walkers that died in the last step, and that of its mined rays on edges."""
-        return {"Redrawn": self.redrawn, **({"On Edges": self.edge_share.value} if self.walk.edges else {})}
+        return {"Redrawn": self.redrawn, **({"On Edges": self.edge_share} if self.walk.edges else {})}
 
     def state(self) -> dict[str, Tensor]:
         """The walkers, and what they find."""
-        return {"yx": self.walkers.yx, "error": self.walkers.error, "edge_share": self.edge_share.errors}
+        return {"yx": self.walkers.yx, "error": self.walkers.error, "spread": self.spread_estimate.errors}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on with these walkers; if a batch needs more, new ones join them."""
         self.walkers = Walkers(state["yx"].cpu(), state["error"].cpu())
-        if "edge_share" in state:  # not in checkpoints from before there were rays on edges
-            self.edge_share = EdgeShare(state["edge_share"].cpu())
+        errors = state.get("spread", state.get("edge_share"))  # as it was called; older checkpoints have neither
+        if errors is not None:
+            self.spread_estimate = SpreadEstimate(errors.cpu())
         self._inherited[:] = True
 
     def _kill_strayed(self, images: Images) -> None:

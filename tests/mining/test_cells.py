@@ -5,14 +5,13 @@ import torch
 
 from softmining_nerfstudio.mining.cells import (
     GRID,
-    MIN_EDGE,
     Density,
     allowed_cells,
     area_cells,
     cell_bounds,
+    cell_means,
     cell_sums,
     draw_index,
-    edge_cells,
     pixels_in_cell,
 )
 from softmining_nerfstudio.mining.images import Images
@@ -22,11 +21,6 @@ SHAPES = [(1, 1), (5, 7), (32, 32), (33, 70), (100, 31)]
 
 def one(pixels, mask=None):
     return Images(torch.tensor([0]), pixels[None], None if mask is None else mask[None])
-
-
-def step_image(height, width, at):
-    """Black to the left of column `at`, white from there on."""
-    return (torch.arange(width) >= at).float().expand(height, width)[..., None].expand(-1, -1, 3)
 
 
 @pytest.mark.parametrize("size", [*range(1, 70), 127, 800, 1008, 4032])
@@ -62,45 +56,12 @@ def test_allowed_cells_count_the_pixels_of_the_mask(generator):
     assert torch.equal(allowed_cells(one(torch.zeros(45, 70, 3), mask), 0), cell_sums(mask[..., 0]))
 
 
-def test_edge_cells_agree_with_a_naive_sobel_loop(generator):
-    height, width = 34, 40
-    grey = torch.rand((height, width), generator=generator)
-    magnitude = torch.zeros(height, width)
-    for r in range(height):
-        for c in range(width):
-            up, down = max(r - 1, 0), min(r + 1, height - 1)
-            left, right = max(c - 1, 0), min(c + 1, width - 1)
-            across = sum(w * (grey[i, right] - grey[i, left]) for w, i in ((1, up), (2, r), (1, down)))
-            along = sum(w * (grey[down, j] - grey[up, j]) for w, j in ((1, left), (2, c), (1, right)))
-            magnitude[r, c] = torch.hypot(across, along)
-    relative = (magnitude / magnitude.max()).clamp(min=MIN_EDGE)
-    expected = cell_sums(relative) / cell_sums(torch.ones(height, width))
-    torch.testing.assert_close(edge_cells(one(grey[..., None].expand(-1, -1, 3)), 0), expected)
-
-
-def test_edges_are_relative_to_the_sharpest_of_the_image(generator):
-    pixels = torch.rand((40, 40, 3), generator=generator)
-    torch.testing.assert_close(edge_cells(one(pixels), 0), edge_cells(one(pixels / 16), 0))
-
-
-def test_a_flat_image_has_the_same_edge_density_everywhere():
-    density = edge_cells(one(torch.full((40, 64, 3), 0.3)), 0)
-    torch.testing.assert_close(density, torch.full_like(density, MIN_EDGE))
-
-
-@pytest.mark.parametrize("size", [64, 400, 1200])
-def test_a_step_lies_in_the_cells_it_runs_through_at_any_resolution(size):
-    density = edge_cells(one(step_image(size, size, size // 2)), 0)
-    assert set(density.argmax(1).tolist()) <= {GRID // 2 - 1, GRID // 2}
-    away = density[:, [*range(GRID // 2 - 2), *range(GRID // 2 + 2, GRID)]]
-    torch.testing.assert_close(away, torch.full_like(away, MIN_EDGE))
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float64])
-def test_edges_do_not_depend_on_the_type_of_the_pixels(generator, dtype):
-    colours = torch.randint(256, (40, 40, 3), generator=generator, dtype=torch.uint8)
-    pixels = colours if dtype == torch.uint8 else colours.to(dtype) / 255
-    torch.testing.assert_close(edge_cells(one(pixels), 0), edge_cells(one(colours / 255), 0), atol=2e-3, rtol=0)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cell_means_agree_with_their_sums(generator, shape):
+    values = torch.rand(shape, generator=generator)
+    counts = cell_sums(torch.ones(shape))
+    torch.testing.assert_close(cell_means(values) * counts, cell_sums(values))
+    assert (cell_means(values)[counts == 0] == 0).all()
 
 
 def densities(*images):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from softmining_nerfstudio.mining.diffusion import DiffusionConfig
+from softmining_nerfstudio.mining.edge_strength import Sobel
 from softmining_nerfstudio.mining.images import Images
 from softmining_nerfstudio.mining.respawn import Respawn
 from softmining_nerfstudio.mining.strategy import Seen
@@ -40,7 +41,7 @@ def test_no_graph_through_the_cameras_is_needed():
 def share_in_band(noise, respawn_fraction, generator, pixels, steps=80, count=1500):
     """Of the rays, in a quarter of the rows, where alone there is an error."""
     images = Images(torch.arange(3), pixels)
-    respawn = Respawn(3)
+    respawn = Respawn(3, Sobel())
     respawn.see(images)
     strategy, shares = Walking(respawn, generator, DiffusionConfig(noise, respawn_fraction, edges=False)), []
     for _ in range(steps):

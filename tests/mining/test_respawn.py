@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from softmining_nerfstudio.mining.cells import GRID
+from softmining_nerfstudio.mining.cells import GRID, pixels_in_cell
+from softmining_nerfstudio.mining.edge_strength import Contrast, Sobel
 from softmining_nerfstudio.mining.images import Images, Packed
 from softmining_nerfstudio.mining.respawn import Respawn
 
 WAYS = ["uniform", "on_edges"]
+EITHER = pytest.mark.parametrize("measure", [Sobel(), Contrast()])
 HEIGHT, WIDTH = 40, 52
 
 
@@ -48,10 +50,10 @@ def loaded(ids, pixels, masks=None, **more):
     return Images(torch.tensor(list(ids)), pack(list(pixels)), masks, **more)
 
 
-def seen(pixels, masks=None):
+def seen(pixels, masks=None, measure=None):
     """Images of a data set, with the masks [height, width] given, and their densities."""
     images = loaded(range(len(pixels)), pixels, masks)
-    respawn = Respawn(len(pixels))
+    respawn = Respawn(len(pixels), measure or Sobel())
     respawn.see(images)
     return images, respawn
 
@@ -60,8 +62,8 @@ def draw(way, images, respawn, slot, seed=0):
     return getattr(respawn, way)(images, slot, torch.Generator().manual_seed(seed))
 
 
-def draws_of_one(way, pixels, mask=None, count=6000):
-    images, respawn = seen([pixels], None if mask is None else [mask])
+def draws_of_one(way, pixels, mask=None, count=6000, measure=None):
+    images, respawn = seen([pixels], None if mask is None else [mask], measure)
     return draw(way, images, respawn, torch.zeros(count, dtype=torch.long))
 
 
@@ -93,11 +95,12 @@ def test_the_uniformity_check_notices_a_density_that_is_not(generator):
         assert_uniform(yx, torch.ones(HEIGHT, WIDTH, dtype=torch.bool))
 
 
+@EITHER
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (5, 7), (200, 300)])
-def test_a_masked_pixel_is_never_drawn_for_its_edge(mask, size):
+def test_a_masked_pixel_is_never_drawn_for_its_edge(mask, size, measure):
     allowed = mask(*size)
-    row, column = draws_of_one("on_edges", noise(*size), allowed, count=4000).long().unbind(-1)
+    row, column = draws_of_one("on_edges", noise(*size), allowed, 4000, measure).long().unbind(-1)
     assert allowed[row, column].all()
 
 
@@ -136,25 +139,64 @@ def test_edges_are_drawn_far_more_often_than_their_area(size):
     assert (from_step < 4).float().mean() > 0.3
 
 
-def test_all_of_an_edge_is_drawn():
-    rows = draws_of_one("on_edges", step_image(128, 128, 64))[:, 0]
+@EITHER
+def test_all_of_an_edge_is_drawn(measure):
+    rows = draws_of_one("on_edges", step_image(128, 128, 64), measure=measure)[:, 0]
     torch.testing.assert_close(rows.histc(8, 0, 128) / len(rows), torch.full((8,), 1 / 8), atol=0.02, rtol=0)
 
 
+@EITHER
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (5, 7)])
-def test_a_flat_image_has_edges_everywhere_alike(size):
-    assert_uniform(draws_of_one("on_edges", torch.full((*size, 3), 0.7)), torch.ones(size, dtype=torch.bool))
+def test_a_flat_image_has_edges_everywhere_alike(size, measure):
+    yx = draws_of_one("on_edges", torch.full((*size, 3), 0.7), measure=measure)
+    assert_uniform(yx, torch.ones(size, dtype=torch.bool))
 
 
-def test_a_flat_image_has_edges_everywhere_in_its_mask():
+@EITHER
+def test_a_flat_image_has_edges_everywhere_in_its_mask(measure):
     allowed = half(HEIGHT, WIDTH)
-    assert_uniform(draws_of_one("on_edges", torch.zeros(HEIGHT, WIDTH, 3), allowed), allowed)
+    assert_uniform(draws_of_one("on_edges", torch.zeros(HEIGHT, WIDTH, 3), allowed, measure=measure), allowed)
 
 
-def test_a_silhouette_is_an_edge():
+def test_cells_are_drawn_in_proportion_to_contrast(generator):
+    """Noise of different strengths in four stripes: as many draws in each as it has contrast."""
+    stripes = torch.arange(128)[:, None, None] // 32
+    pixels = 0.5 + (torch.rand((128, 128, 3), generator=generator) - 0.5) * torch.tensor([0.1, 0.3, 0.6, 1.0])[stripes]
+    rows = draws_of_one("on_edges", pixels, count=20000, measure=Contrast())[:, 0]
+    images, respawn = seen([pixels], measure=Contrast())
+    expected = respawn.edge_strength.of_cells(images, 0).view(4, -1).sum(1)
+    torch.testing.assert_close(rows.histc(4, 0, 128) / len(rows), expected / expected.sum(), atol=0.015, rtol=0)
+
+
+@EITHER
+def test_within_a_cell_stronger_edges_are_preferred(measure, generator):
+    """Sparse dots, of which every cell of 8 x 8 pixels has some."""
+    dots = (torch.rand((256, 256, 1), generator=generator) < 0.03).float().expand(-1, -1, 3)
+    images, respawn = seen([dots], measure=measure)
+    slot = torch.zeros(8000, dtype=torch.long)
+    row, column = draw("on_edges", images, respawn, slot).long().unbind(-1)
+    cell = respawn.edges.draw(slot, generator)
+    beside = pixels_in_cell(cell, images.sizes[slot], 1, generator)[:, 0]
+    preferred, any_of_it = (measure.at(images, slot, *pixel).mean() for pixel in ((row, column), beside.unbind(-1)))
+    assert preferred > 1.4 * any_of_it
+
+
+def test_edges_are_measured_when_a_ray_is_first_drawn_on_one():
+    images, respawn = seen([noise(40, 50), noise(40, 50)])
+    assert not respawn.edges_known.any()
+    draw("uniform", images, respawn, torch.tensor([0, 1]))
+    draw("on_edges", images, respawn, torch.tensor([1, 1]))
+    assert respawn.edges_known.tolist() == [False, True]
+    respawn.measure_edges_by(Contrast())
+    assert not respawn.edges_known.any()
+    assert respawn.see(images).tolist() == []  # what may be drawn is still known
+
+
+@pytest.mark.parametrize(("measure", "least"), [(Sobel(), 0.95), (Contrast(), 0.7)])
+def test_a_silhouette_is_an_edge(measure, least):
     alpha = step_image(128, 128, 64)[..., :1]
-    columns = draws_of_one("on_edges", torch.cat([torch.zeros(128, 128, 3), alpha], -1))[:, 1]
-    assert ((columns - 64).abs() < 4).float().mean() > 0.95
+    columns = draws_of_one("on_edges", torch.cat([torch.zeros(128, 128, 3), alpha], -1), measure=measure)[:, 1]
+    assert ((columns - 64).abs() < 4).float().mean() > least
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -167,7 +209,7 @@ def test_a_stack_and_packed_images_give_the_same_draws(way, masked):
         images = Images(torch.arange(2), pixels, masks)
         if packed:
             images = loaded(range(2), pixels, masks[..., 0] if masked else None)
-        respawn = Respawn(2)
+        respawn = Respawn(2, Sobel())
         respawn.see(images)
         found.append(draw(way, images, respawn, slot))
     assert torch.equal(*found)
@@ -216,10 +258,14 @@ def test_images_masks_and_slots_are_left_as_they_were(way):
 
 
 def test_an_image_is_seen_once_and_under_its_index_in_the_data_set():
-    respawn, flat = Respawn(5), torch.zeros(6, 6, 3)
-    assert respawn.see(loaded([3, 1], [flat, flat])).tolist() == [0, 1]
+    respawn, flat = Respawn(5, Sobel()), torch.zeros(6, 6, 3)
+    first, then = loaded([3, 1], [flat, flat]), loaded([1, 4, 3], [noise(6, 6)] * 3)
+    assert respawn.see(first).tolist() == [0, 1]
+    draw("on_edges", first, respawn, torch.tensor([0, 1]))
     before = respawn.edges.cells.clone()
-    assert respawn.see(loaded([1, 4, 3], [noise(6, 6)] * 3)).tolist() == [1]
+    assert respawn.see(then).tolist() == [1]
+    draw("on_edges", then, respawn, torch.tensor([0, 1, 2]))
+    assert respawn.edges_known.tolist() == [False, True, False, True, True]
     assert respawn.share.isnan().tolist() == [True, False, True, False, False]
     assert torch.equal(respawn.edges.cells[[1, 3]], before[[1, 3]])
 
@@ -237,7 +283,7 @@ def test_the_share_of_an_image_without_a_mask_is_one():
 
 def test_images_are_drawn_from_by_slot_not_by_index():
     images = loaded([2, 0], [step_image(64, 64, 16), step_image(64, 64, 48)])
-    respawn = Respawn(3)
+    respawn = Respawn(3, Sobel())
     respawn.see(images)
     for slot, at in ((0, 16), (1, 48)):
         columns = draw("on_edges", images, respawn, torch.full((200,), slot))[:, 1]
@@ -247,7 +293,7 @@ def test_images_are_drawn_from_by_slot_not_by_index():
 def test_masks_are_those_of_the_slot_too():
     masks = [half(64, 64), ~half(64, 64)]
     images = loaded([2, 0], [noise(64, 64)] * 2, masks)
-    respawn = Respawn(3)
+    respawn = Respawn(3, Sobel())
     respawn.see(images)
     for slot, mask in enumerate(masks):
         assert_uniform(draw("uniform", images, respawn, torch.full((6000,), slot)), mask)
@@ -282,7 +328,7 @@ def assert_rows_follow_the_sphere(rows, height):
 @pytest.mark.parametrize("height", [40, 300])
 def test_a_panorama_is_drawn_uniformly_on_the_sphere(way, height):
     images = loaded([0], [torch.full((height, 2 * height, 3), 0.5)], equirectangular=True)
-    respawn = Respawn(1)
+    respawn = Respawn(1, Sobel())
     respawn.see(images)
     yx = draw(way, images, respawn, torch.zeros(6000, dtype=torch.long))
     columns = yx[:, 1].histc(8, 0, 2 * height) / len(yx)
@@ -304,7 +350,7 @@ def test_a_masked_panorama_is_drawn_uniformly_on_what_is_left_of_the_sphere():
     height = 64
     mask = (torch.arange(height) < 4)[:, None] | (torch.arange(height) == 32)[:, None].expand(height, 2 * height)
     images = loaded([0], [noise(height, 2 * height)], [mask], equirectangular=True)
-    respawn = Respawn(1)
+    respawn = Respawn(1, Sobel())
     respawn.see(images)
     rows = draw("uniform", images, respawn, torch.zeros(6000, dtype=torch.long))[:, 0].long()
     area = images.area(torch.tensor(0), torch.arange(height)) * mask.any(1)
@@ -315,7 +361,7 @@ def test_a_masked_panorama_is_drawn_uniformly_on_what_is_left_of_the_sphere():
 def test_the_fisheye_circle_is_drawn_uniformly_and_never_left(masked):
     mask = random_mask(HEIGHT, WIDTH)
     images = loaded([0], [noise(HEIGHT, WIDTH)], [mask] if masked else None, crop_radius=15.0)
-    respawn = Respawn(1)
+    respawn = Respawn(1, Sobel())
     respawn.see(images)
     circle = images.allowed_in(0, range(HEIGHT), range(WIDTH))
     assert_uniform(draw("uniform", images, respawn, torch.zeros(6000, dtype=torch.long)), circle)
@@ -341,7 +387,7 @@ def test_beyond_the_longest_list_sparse_cells_are_searched(monkeypatch, equirect
     monkeypatch.setattr("softmining_nerfstudio.mining.respawn.MOST_LISTED", 10)
     allowed = scattered(600, 800)
     images = loaded([0], [noise(600, 800)], [allowed], equirectangular=equirectangular)
-    respawn = Respawn(1)
+    respawn = Respawn(1, Sobel())
     respawn.see(images)
     assert len(respawn.listed) == 0
     row, column = draw("uniform", images, respawn, torch.zeros(300, dtype=torch.long)).long().unbind(-1)
@@ -361,7 +407,7 @@ def test_within_the_cell_at_the_pole_rows_count_by_their_area():
     height, rows = 320, 320 // GRID
     mask = (torch.arange(height) < rows)[:, None].expand(height, 2 * height)
     images = loaded([0], [torch.zeros(1).expand(height, 2 * height, 3)], [mask], equirectangular=True)
-    respawn = Respawn(1)
+    respawn = Respawn(1, Sobel())
     respawn.see(images)
     drawn = draw("uniform", images, respawn, torch.zeros(6000, dtype=torch.long))[:, 0].long()
     area = images.area(torch.tensor(0), torch.arange(rows))

@@ -13,13 +13,14 @@ from softmining_nerfstudio.mining.controls import (
     WeightedUniform,
 )
 from softmining_nerfstudio.mining.diffusion import DiffusionConfig
-from softmining_nerfstudio.mining.edge_share import MOST, EdgeShare
+from softmining_nerfstudio.mining.edge_strength import Sobel
 from softmining_nerfstudio.mining.error_map import FIRST_PERIOD, PERIOD_GROWTH, UNIFORM_IMAGES, UNIFORM_PIXELS, ErrorMap
 from softmining_nerfstudio.mining.images import Images, Packed
 from softmining_nerfstudio.mining.langevin import LangevinConfig
 from softmining_nerfstudio.mining.respawn import Respawn
+from softmining_nerfstudio.mining.spread import SpreadEstimate
 from softmining_nerfstudio.mining.strategy import Seen
-from softmining_nerfstudio.mining.walking import Walking
+from softmining_nerfstudio.mining.walking import MOST_ON_EDGES, Walking
 
 N, HEIGHT, WIDTH = 5, 64, 96
 
@@ -46,7 +47,7 @@ def rgba(generator):
 def setting(make, generator, **options):
     """A strategy and the images it draws from; their ids are not their slots."""
     images = Images(torch.arange(N).flip(0), options.pop("pixels", rgba(generator)), **options)
-    respawn = Respawn(N)
+    respawn = Respawn(N, Sobel())
     respawn.see(images)
     return make(respawn, generator), images
 
@@ -111,7 +112,7 @@ def test_what_is_corrected_and_what_learns():
     }
 
 
-@pytest.mark.parametrize(("errors", "edges"), [((1.0, 4.0), 31), ((1.0, 2.0), 125), ((2.0, 1.0), 450)])
+@pytest.mark.parametrize(("errors", "edges"), [((1.0, 5.0), 100), ((1.0, 2.0), 250), ((2.0, 1.0), 450)])
 def test_rays_on_edges_come_after_the_walkers_which_alone_learn(errors, edges, generator):
     pixels = torch.full((N, HEIGHT, WIDTH, 3), 0.5)
     pixels[:, 10:20] = torch.rand((N, 10, WIDTH, 3), generator=generator)
@@ -119,7 +120,7 @@ def test_rays_on_edges_come_after_the_walkers_which_alone_learn(errors, edges, g
         lambda r, g: Walking(r, g, DiffusionConfig(respawn_fraction=0.0)), generator, pixels=pixels
     )
     for _ in range(3):
-        strategy.edge_share = EdgeShare(torch.tensor(errors))
+        strategy.spread_estimate = SpreadEstimate(torch.tensor(errors))
         slot, yx = strategy.draw(images, 500)
         on_edge = (yx[:, 0] >= 8) & (yx[:, 0] < 22)
         assert on_edge[500 - edges :].float().mean() > 0.9
@@ -132,7 +133,7 @@ def test_rays_on_edges_come_after_the_walkers_which_alone_learn(errors, edges, g
     assert strategy.walkers.error.isfinite().sum() >= 500 - edges
 
 
-@pytest.mark.parametrize(("hard", "least", "most"), [((24, 40), 0.0, 0.35), ((0, HEIGHT), MOST, MOST)])
+@pytest.mark.parametrize(("hard", "least", "most"), [((24, 40), 0.0, 0.5), ((0, HEIGHT), MOST_ON_EDGES, MOST_ON_EDGES)])
 def test_rays_go_onto_edges_where_walkers_find_no_more_error_than_uniform_rays(hard, least, most, generator):
     walk, flat = (
         DiffusionConfig(noise=0.02, respawn_fraction=0.3),
@@ -145,8 +146,19 @@ def test_rays_go_onto_edges_where_walkers_find_no_more_error_than_uniform_rays(h
         slot, yx = torch.cat([slot, uniform_slot]), torch.cat([yx, uniform])
         error = torch.where((yx[:, 0] >= hard[0]) & (yx[:, 0] < hard[1]), 0.5, 0.01)
         strategy.learn(seen(images, slot, yx, error))
-    assert least <= strategy.edge_share.value <= most
-    assert strategy.statistics()["On Edges"] == strategy.edge_share.value
+    assert least <= strategy.edge_share <= most
+    assert strategy.statistics()["On Edges"] == strategy.edge_share
+
+
+@pytest.mark.parametrize("key", ["spread", "edge_share"])
+def test_the_spread_goes_on_after_a_checkpoint_by_whichever_name(key, generator):
+    strategy, _ = setting(lambda r, g: Walking(r, g, DiffusionConfig()), generator)
+    state = strategy.state()
+    del state["spread"]
+    strategy.load_state(state)
+    assert strategy.spread == SpreadEstimate().value
+    strategy.load_state({**state, key: torch.tensor([18.0, 20.0])})
+    assert strategy.spread == pytest.approx(0.9)
 
 
 def test_the_papers_walkers_have_all_rays(generator):
@@ -158,7 +170,7 @@ def test_the_papers_walkers_have_all_rays(generator):
 
 def test_only_drift_needs_the_score(generator):
     assert not any(setting(make, generator)[0].needs_score for make in ALL)
-    assert Walking(Respawn(1), generator, LangevinConfig(drift=1.0)).needs_score
+    assert Walking(Respawn(1, Sobel()), generator, LangevinConfig(drift=1.0)).needs_score
 
 
 @pytest.mark.parametrize("make", [UniformPerImage, StaticEdges])

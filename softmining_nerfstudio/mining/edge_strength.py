@@ -1,0 +1,145 @@
+"""Edge strength: what makes a pixel an edge, on which rays are drawn.
+
+The paper's measure is the magnitude of the brightness gradient (`Sobel`). It is large on a few pixels of the sharpest
+outlines, and as good as zero beside them and in soft texture, where a model is wrong just as well. `Contrast` looks
+further: at how much the brightness differs from that of pixels at several distances (a madogram of the image, at each
+pixel),
+
+    contrast(x) = c + mean_k |g(x) - g(x + d_k)|,      |d_k| = 1 ... 3 % of the image,
+
+g being the brightness and the offsets d_k lying on a spiral. That tells better where a model is wrong that is still
+being trained (`configs/ideas.md` has by how much).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from softmining_nerfstudio.mining.cells import GRID, cell_means
+from softmining_nerfstudio.mining.images import Images, luminance
+
+SAMPLES_PER_CELL = 4
+"""Pixels looked at along each side of a cell: large images are strided, so that set-up time does not grow with them."""
+MIN_EDGE = 1e-5
+"""Gradient magnitude of a perfectly flat region."""
+MIN_CONTRAST = 1 / 256
+"""Contrast of a perfectly flat region: about a grey level, as images can hardly tell less."""
+OFFSETS = 6
+"""Pixels that one is compared with."""
+REACH = 0.03
+"""Length of the longest offset, relative to the image: to the square root of height times width."""
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+"""Between one offset and the next, radians."""
+TURN = (0.7548776662466927, 0.5698402909980532)
+"""How far the spiral is turned from row to row and from column to column, in full turns: in any neighbourhood all
+directions are looked in alike (the R2 sequence of M. Roberts, 2018)."""
+
+
+class EdgeStrength(ABC):
+    """A measure of it, of which only proportions within an image matter."""
+
+    candidates: ClassVar[int]
+    """Pixels of a cell that it is worth looking at, to draw one of them by it."""
+
+    @abstractmethod
+    def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
+        """Its mean over each cell of an image."""
+
+    @abstractmethod
+    def at(
+        self,
+        images: Images,
+        slot: Int[Tensor, " *#pixels"],
+        row: Int[Tensor, " *pixels"],
+        column: Int[Tensor, " *pixels"],
+    ) -> Float[Tensor, " *pixels"]:
+        """At single pixels, at full resolution."""
+
+
+class Sobel(EdgeStrength):
+    """The magnitude of the brightness gradient, as in the paper: of cells by Sobel's filter, of pixels by central
+    differences."""
+
+    candidates = 8
+
+    def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
+        """Mean magnitude, relative to the sharpest edge of the image."""
+        pixels = images.pixels[slot]
+        down, right = _strides(*pixels.shape[:2])
+        grey = luminance(pixels[::down, ::right].contiguous().cpu())
+        padded = torch.nn.functional.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+        # by slices: torch's conv2d takes a hundred times as long for a single channel
+        vertical, horizontal = padded[2:] - padded[:-2], padded[:, 2:] - padded[:, :-2]
+        magnitude = torch.hypot(
+            vertical[:, :-2] + 2 * vertical[:, 1:-1] + vertical[:, 2:],
+            horizontal[:-2] + 2 * horizontal[1:-1] + horizontal[2:],
+        )
+        return cell_means((magnitude / magnitude.max().clamp(min=MIN_EDGE)).clamp(min=MIN_EDGE))
+
+    def at(
+        self,
+        images: Images,
+        slot: Int[Tensor, " *#pixels"],
+        row: Int[Tensor, " *pixels"],
+        column: Int[Tensor, " *pixels"],
+    ) -> Float[Tensor, " *pixels"]:
+        """By central differences, per pixel."""
+        last_row, last_column = (images.sizes[slot] - 1).unbind(-1)
+        down, up = (row + 1).minimum(last_row), (row - 1).clamp(min=0)
+        right, left = (column + 1).minimum(last_column), (column - 1).clamp(min=0)
+        rows, columns = torch.stack([down, up, row, row]), torch.stack([column, column, right, left])
+        down, up, right, left = images.grey(slot, rows, columns)
+        return (torch.hypot(down - up, right - left) / 2).clamp(min=MIN_EDGE)
+
+
+class Contrast(EdgeStrength):
+    """The mean difference in brightness to pixels at several distances: the equation above."""
+
+    candidates = 4
+
+    def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
+        """Mean contrast of the pixels that are looked at."""
+        height, width = images.sizes[slot].tolist()
+        down, right = _strides(height, width)
+        rows, columns = torch.meshgrid(torch.arange(0, height, down), torch.arange(0, width, right), indexing="ij")
+        return cell_means(self.at(images, torch.tensor(slot), rows, columns))
+
+    def at(
+        self,
+        images: Images,
+        slot: Int[Tensor, " *#pixels"],
+        row: Int[Tensor, " *pixels"],
+        column: Int[Tensor, " *pixels"],
+    ) -> Float[Tensor, " *pixels"]:
+        """By the pixels at the offsets. Where these are not in the image, it is the border's; where they must not be
+        drawn, there is no difference to them."""
+        size, pixel = images.sizes[slot], torch.stack([row, column], -1)
+        there = (pixel + _spiral(row, column, size)).clamp(min=0).minimum(size - 1)
+        here, *others = images.grey(slot, *torch.cat([pixel[None], there]).unbind(-1))
+        difference = (here - torch.stack(others)).abs()
+        if not images.all_allowed:
+            difference = difference * images.allowed(slot, *there.unbind(-1))
+        return MIN_CONTRAST + difference.mean(0)
+
+
+def _spiral(
+    row: Int[Tensor, " *pixels"], column: Int[Tensor, " *pixels"], size: Int[Tensor, "*#pixels 2"]
+) -> Int[Tensor, "offsets *pixels 2"]:
+    """Offsets (down, right) of the pixels that each one is compared with, at lengths from 1 to REACH of the image."""
+    number = torch.arange(OFFSETS).view(-1, *[1] * row.ndim)
+    longest = (REACH * size.prod(-1).sqrt()).clamp(min=1)
+    turned = 2 * math.pi * ((TURN[0] * row + TURN[1] * column) % 1)
+    angle = turned + GOLDEN_ANGLE * number
+    length = longest ** (number / (OFFSETS - 1))
+    return (length[..., None] * torch.stack([angle.sin(), angle.cos()], -1)).round().long()
+
+
+def _strides(height: int, width: int) -> tuple[int, int]:
+    """Of the pixels that are looked at to know the cells of an image."""
+    return -(-height // (GRID * SAMPLES_PER_CELL)), -(-width // (GRID * SAMPLES_PER_CELL))
