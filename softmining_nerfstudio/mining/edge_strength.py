@@ -119,25 +119,29 @@ class Contrast(EdgeStrength):
     ) -> Float[Tensor, " *pixels"]:
         """By the pixels at the offsets. Where these are not in the image, it is the border's; where they must not be
         drawn, there is no difference to them."""
-        size, pixel = images.sizes[slot], torch.stack([row, column], -1)
-        there = (pixel + _spiral(row, column, size)).clamp(min=0).minimum(size - 1)
-        here, *others = images.grey(slot, *torch.cat([pixel[None], there]).unbind(-1))
+        size, last = images.sizes[slot], (images.sizes[slot] - 1).float()
+        there = [
+            (at + offset).clamp(min=0).minimum(most).long()  # in float, which is several times as fast
+            for at, offset, most in zip((row, column), _spiral(row, column, size), last.unbind(-1), strict=True)
+        ]
+        here, *others = images.grey(
+            slot, *(torch.cat([at[None], to]) for at, to in zip((row, column), there, strict=True))
+        )
         difference = (here - torch.stack(others)).abs()
         if not images.all_allowed:
-            difference = difference * images.allowed(slot, *there.unbind(-1))
+            difference = difference * images.allowed(slot, *there)
         return MIN_CONTRAST + difference.mean(0)
 
 
 def _spiral(
     row: Int[Tensor, " *pixels"], column: Int[Tensor, " *pixels"], size: Int[Tensor, "*#pixels 2"]
-) -> Int[Tensor, "offsets *pixels 2"]:
-    """Offsets (down, right) of the pixels that each one is compared with, at lengths from 1 to REACH of the image."""
+) -> Float[Tensor, "2 offsets *pixels"]:
+    """Whole pixels down and right to those that each one is compared with, at lengths from 1 to REACH of the image."""
     number = torch.arange(OFFSETS).view(-1, *[1] * row.ndim)
     longest = (REACH * size.prod(-1).sqrt()).clamp(min=1)
-    turned = 2 * math.pi * ((TURN[0] * row + TURN[1] * column) % 1)
-    angle = turned + GOLDEN_ANGLE * number
     length = longest ** (number / (OFFSETS - 1))
-    return (length[..., None] * torch.stack([angle.sin(), angle.cos()], -1)).round().long()
+    angle = 2 * math.pi * ((TURN[0] * row + TURN[1] * column) % 1) + GOLDEN_ANGLE * number
+    return (length * torch.stack([angle.sin(), angle.cos()])).round()
 
 
 def _strides(height: int, width: int) -> tuple[int, int]:

@@ -100,7 +100,7 @@ def test_contrast_agrees_with_a_naive_loop(generator, shape):
 @pytest.mark.parametrize("size", [200, 800])
 def test_contrast_looks_in_all_directions_alike_at_every_distance(size):
     row, column = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
-    offsets = _spiral(row, column, torch.tensor([size, size])).flatten(1, 2).float()
+    offsets = _spiral(row, column, torch.tensor([size, size])).movedim(0, -1).flatten(1, 2)
     for length, offset in zip((REACH * size) ** (torch.arange(OFFSETS) / (OFFSETS - 1)), offsets, strict=True):
         assert (offset.norm(dim=-1) - length).abs().max() < 1
         assert (offset.mean(0).abs() < 0.02 * length).all()
