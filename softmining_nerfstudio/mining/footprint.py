@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from softmining_nerfstudio.mining.images import Images, gather
@@ -60,26 +60,27 @@ def colours_around(
     side: Float[Tensor, " n"],
     generator: torch.Generator,
 ) -> Shaped[Tensor, "n channels"]:
-    """The mean colour of each footprint, of what is in the image and may be drawn; up to side 1, the pixel's own."""
-    across = torch.arange(SAMPLES)
-    cell = torch.cartesian_prod(across, across)
-    jittered = (cell + torch.rand((len(slot), *cell.shape), generator=generator)) / SAMPLES - 0.5
-    place = (pixel[:, None] + 0.5 + side[:, None, None] * jittered).floor().long()
-    inside = ((place >= 0) & (place < images.sizes[slot][:, None])).all(-1, keepdim=True)
-    place = torch.where(inside, place, pixel[:, None])
-    counts = inside[..., 0] & images.allowed(slot[:, None], *place.unbind(-1))
-    nothing = ~counts.any(-1, keepdim=True)
-    place, counts = torch.where(nothing[..., None], pixel[:, None], place), counts | nothing
-    return mean_colour(gather(images.pixels, slot[:, None], *place.unbind(-1)), counts)
+    """The mean colour of each footprint; up to side 1, the pixel's own, which also stands in for what is outside of the
+    image or must not be drawn."""
+    size, pixel = images.sizes[slot][..., None], pixel[..., None]
+    # a grid in each square, whose rows and columns are jittered
+    offset = (torch.arange(SAMPLES) + torch.rand((len(slot), 2, SAMPLES), generator=generator)) / SAMPLES - 0.5
+    place = (pixel + 0.5 + side[:, None, None] * offset).floor().long()
+    place = torch.where((place >= 0) & (place < size), place, pixel)
+    of, row, column = slot[:, None, None], place[:, 0, :, None], place[:, 1, None, :]
+    if not images.all_allowed:
+        row, column = torch.broadcast_tensors(row, column)
+        allowed = images.allowed(of, row, column)
+        row, column = torch.where(allowed, row, pixel[:, :1]), torch.where(allowed, column, pixel[:, 1:])
+    return mean_colour(gather(images.pixels, of, row, column).flatten(1, 2))
 
 
-def mean_colour(
-    colours: Shaped[Tensor, "n samples channels"], counts: Bool[Tensor, "n samples"]
-) -> Shaped[Tensor, "n channels"]:
-    """The mean over those samples that count, of which there are some; RGBA so that it blends as the samples would."""
+def mean_colour(colours: Shaped[Tensor, "n samples channels"]) -> Shaped[Tensor, "n channels"]:
+    """The mean over the samples; RGBA so that it blends as they would."""
     rgb, alpha = colours[..., :3].float(), colours[..., 3:].float()
-    weight = counts.to(rgb)[..., None]
-    opacity = weight * alpha if alpha.shape[-1] else weight
-    mean = (opacity * rgb).sum(1) / opacity.sum(1).clamp(min=torch.finfo(rgb.dtype).tiny)
-    mean = torch.cat([mean, (weight * alpha).sum(1) / weight.sum(1)], -1)
+    if alpha.shape[-1]:
+        opaque = (alpha * rgb).sum(1) / alpha.sum(1).clamp(min=torch.finfo(rgb.dtype).tiny)
+        mean = torch.cat([opaque, alpha.mean(1)], -1)
+    else:
+        mean = rgb.mean(1)
     return mean.to(colours.dtype) if colours.is_floating_point() else mean.round().to(colours.dtype)
