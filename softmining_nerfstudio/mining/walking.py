@@ -60,27 +60,30 @@ class Walking(Strategy):
         """Walkers by lot, of which the dead reappear; after them the rays on edges, as many in every image."""
         self._count = count
         edges = round(self.edge_share * count)
-        slot, yx = self._draw_walkers(images, count - edges)
-        if not edges:
-            return slot, yx
-        more = self.respawn.every_image(images, edges, self.generator)
-        return torch.cat([slot, more]), torch.cat([yx, self.respawn.on_edges(images, more, self.generator)])
+        slot, yx, error = self._choose(images, count - edges)
+        if edges:  # like dead walkers, which there is no need to remember
+            slot = torch.cat([slot, self.respawn.every_image(images, edges, self.generator)])
+            yx = torch.cat([yx, torch.full((edges, 2), torch.nan)])
+            error = torch.cat([error, torch.zeros(edges)])
+        dead = ~yx.isfinite().all(-1)
+        anywhere, on_edge = dead & error.isnan(), dead & ~error.isnan()
+        yx[anywhere] = self.respawn.uniform(images, slot[anywhere], self.generator)
+        yx[on_edge] = self.respawn.on_edges(images, slot[on_edge], self.generator)
+        self.walkers = self.walkers.place(self._drawn, yx[: len(self._drawn)])
+        return slot, yx
 
-    def _draw_walkers(self, images: Images, count: int) -> Drawn:
+    def _choose(
+        self, images: Images, count: int
+    ) -> tuple[Int[Tensor, " count"], Float[Tensor, "count 2"], Float[Tensor, " count"]]:
+        """The slots of `count` walkers by lot, where they are and what errors they last saw."""
         self._kill_strayed(images)
         drawable = self.respawn.drawable(images)
         per_image = math.ceil(count / len(drawable))
         if per_image > self.walkers.per_image:
             self.walkers = self.walkers.grown(per_image)
         slot, self._drawn = self.walkers.choose(drawable, images.ids, count, self.generator)
-        yx, error = self.walkers.yx.flatten(0, 1)[self._drawn], self.walkers.error.flatten()[self._drawn]
-        dead = ~yx.isfinite().all(-1)
         self._allowed = None if images.all_allowed else partial(_allowed, images, slot)
-        anywhere, on_edge = dead & error.isnan(), dead & ~error.isnan()
-        yx[anywhere] = self.respawn.uniform(images, slot[anywhere], self.generator)
-        yx[on_edge] = self.respawn.on_edges(images, slot[on_edge], self.generator)
-        self.walkers = self.walkers.place(self._drawn, yx)
-        return slot, yx
+        return slot, self.walkers.yx.flatten(0, 1)[self._drawn], self.walkers.error.flatten()[self._drawn]
 
     def learn(self, seen: Seen) -> None:
         """Move and kill the walkers of the batch, and see what they find."""
