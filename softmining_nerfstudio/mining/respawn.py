@@ -105,8 +105,11 @@ class Respawn:
         pixels = self._candidates(images, slot, cell, self.edge_strength.candidates, generator)
         row, column = pixels.unbind(-1)
         of = slot[:, None]
-        chance = self.edge_strength.at(images, of, row, column) * images.area(of, row)
-        chance = chance * images.allowed(of, row, column)
+        chance = self.edge_strength.at(images, of, row, column)
+        if images.equirectangular:
+            chance = chance * images.area(of, row)
+        if not images.all_allowed:
+            chance = chance * images.allowed(of, row, column)
         none = chance.sum(-1) == 0
         chosen = torch.multinomial(chance + none[:, None], 1, generator=generator)
         pixel = pixels[torch.arange(len(slot)), chosen[:, 0]]
