@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,7 @@ class SoftMiningPixelSampler(PixelSampler):
         self.rays_so_far: int | float = 0
         """Drawn for training, by all processes: the more, the narrower the footprints."""
         self._of_others: dict[str, dict[str, Tensor]] = {}
-        """States of other sampling types, from the checkpoint: kept for a later run that goes back to them."""
+        """States of other sampling types, from the checkpoint or the viewer: kept for who goes back to them."""
         self.trace = Trace()
         self._unreached = False
         """Whether this model's loss has turned out not to depend on where exactly its rays go."""
@@ -175,13 +176,9 @@ class SoftMiningPixelSampler(PixelSampler):
     def reconfigure(self, config: SoftMiningPixelSamplerConfig) -> None:
         """Go on with other settings, and with what has been learnt."""
         self.settle()
-        states = {**self._of_others, self.config.sampling_type: self.strategy.state()}
         if config.edge_strength is not self.respawn.edge_strength:
             self.respawn.measure_edges_by(config.edge_strength)
-        strategy = config.strategy(self.respawn, self.generator)
-        if config.sampling_type in states:
-            strategy.load_state(states.pop(config.sampling_type))
-        self.strategy, self._of_others = strategy, states
+        self._take_up(config, self._learnt())
         self.config, self.footprint = config, config.footprint  # last: who sees it in the viewer finds all else done
 
     def restart(self) -> None:
@@ -196,7 +193,7 @@ class SoftMiningPixelSampler(PixelSampler):
             "images": len(self.image_names),
             "rays": self.num_rays_per_batch,
             "rays_so_far": self.rays_so_far,
-            "strategies": {**self._of_others, self.config.sampling_type: self.strategy.state()},
+            "strategies": self._learnt(),
             "generator": self.generator.get_state(),
         }
 
@@ -209,12 +206,10 @@ class SoftMiningPixelSampler(PixelSampler):
             return
         self._drawn = None
         self.generator.set_state(state["generator"].cpu())
-        own = self.config.sampling_type
-        self._of_others = {name: strategy for name, strategy in state["strategies"].items() if name != own}
-        if own not in state["strategies"]:
-            CONSOLE.print(f"The checkpoint's sampling was {', '.join(self._of_others)}: starting {own} anew.")
+        if not self._take_up(self.config, state["strategies"]):
+            own, others = self.config.sampling_type, ", ".join(self._of_others)
+            CONSOLE.print(f"The checkpoint's sampling was {others}: starting {own} anew.")
             return
-        self.strategy.load_state(state["strategies"][own])
         if state["rays"] != self.num_rays_per_batch:
             rays = self.num_rays_per_batch
             CONSOLE.print(f"The checkpoint's batches were of {state['rays']} rays: going on with batches of {rays}.")
@@ -222,6 +217,19 @@ class SoftMiningPixelSampler(PixelSampler):
     def load_progress(self, state: dict[str, Any]) -> None:
         """Continue from `state` as far as it concerns all processes; in one that has no footprints they are over."""
         self.rays_so_far = state.get("rays_so_far", math.inf)
+
+    def _learnt(self) -> dict[str, dict[str, Tensor]]:
+        """The states of all strategies so far, by sampling type."""
+        return {**self._of_others, self.config.sampling_type: self.strategy.state()}
+
+    def _take_up(self, config: SoftMiningPixelSamplerConfig, learnt: Mapping[str, dict[str, Tensor]]) -> bool:
+        """Go on with the strategy of `config`; whether it finds itself in what was learnt, or starts anew."""
+        strategy, own = config.strategy(self.respawn, self.generator), config.sampling_type
+        if own in learnt:
+            strategy.load_state(learnt[own])
+        self.strategy = strategy
+        self._of_others = {name: state for name, state in learnt.items() if name != own}
+        return own in learnt
 
     def _feedback(self, step: int, centres: Float[Tensor, "rays 2"]) -> Feedback | None:
         """What the loss of a batch shall fill in."""
