@@ -69,6 +69,8 @@ class SoftMiningPixelSampler(PixelSampler):
         self.respawn = Respawn(len(image_names), config.edge_strength)
         self.strategy = config.strategy(self.respawn, self.generator)
         self.footprint = config.footprint
+        self.rays = self.num_rays_per_batch
+        """In the last batch for training."""
         self.rays_so_far: int | float = 0
         """Drawn for training, by all processes: the more, the narrower the footprints."""
         self._of_others: dict[str, dict[str, Tensor]] = {}
@@ -112,13 +114,14 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         self.settle()
         loaded = self._load(image_batch)
-        images, uniform = loaded.images, round(self.config.uniform_share.at(step) * self.num_rays_per_batch)
-        drawn = self.strategy.draw(images, self.num_rays_per_batch - uniform)
+        images, self.rays = loaded.images, self.config.growth.at(step, self.num_rays_per_batch)
+        uniform = round(self.config.uniform_share.at(step) * self.rays)
+        drawn = self.strategy.draw(images, self.rays - uniform)
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
         batch = loaded.at(slot, yx)
         pixel = batch["indices"][:, 1:]
-        self.rays_so_far += self.num_rays_per_batch * comms.get_world_size()
+        self.rays_so_far += self.rays * comms.get_world_size()
         side = self.footprint.side(images.sizes[slot], self.rays_so_far, self.strategy.spread)
         if (side > 1).any():
             batch["image"] = colours_around(images, slot, pixel, side, self.generator)
