@@ -69,12 +69,10 @@ class SoftMiningPixelSampler(PixelSampler):
         self.respawn = Respawn(len(image_names), config.edge_strength)
         self.strategy = config.strategy(self.respawn, self.generator)
         self.footprint = config.footprint
-        self.rays = self.num_rays_per_batch
-        """In the last batch for training."""
         self.rays_so_far: int | float = 0
         """Drawn for training, by all processes: the more, the narrower the footprints."""
         self._of_others: dict[str, dict[str, Tensor]] = {}
-        """States of other sampling types, from the checkpoint or the viewer: kept for who goes back to them."""
+        """States of other sampling types, from the checkpoint or the viewer: kept for whoever goes back to them."""
         self.trace = Trace()
         self._unreached = False
         """Whether this model's loss has turned out not to depend on where exactly its rays go."""
@@ -90,6 +88,8 @@ class SoftMiningPixelSampler(PixelSampler):
         if num_rays_per_batch < 1:
             raise ValueError(f"{num_rays_per_batch} rays per batch; expected at least 1")
         super().set_num_rays_per_batch(num_rays_per_batch)
+        self.rays = num_rays_per_batch
+        """In the last batch for training, if there was one with this number."""
 
     def sample(self, image_batch: dict) -> dict:
         """A batch of pixels drawn uniformly, whatever the sampling type."""
@@ -114,7 +114,8 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         self.settle()
         loaded = self._load(image_batch)
-        images, self.rays = loaded.images, self.config.growth.at(step, self.num_rays_per_batch)
+        images = loaded.images
+        self.rays = self.config.growth.at(step, self.num_rays_per_batch)
         uniform = round(self.config.uniform_share.at(step) * self.rays)
         drawn = self.strategy.draw(images, self.rays - uniform)
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
@@ -226,7 +227,7 @@ class SoftMiningPixelSampler(PixelSampler):
         return {**self._of_others, self.config.sampling_type: self.strategy.state()}
 
     def _take_up(self, config: SoftMiningPixelSamplerConfig, learnt: Mapping[str, dict[str, Tensor]]) -> bool:
-        """Go on with the strategy of `config`; whether it finds itself in what was learnt, or starts anew."""
+        """Go on with the strategy of `config`, from what it learnt if that is there, which is returned."""
         strategy, own = config.strategy(self.respawn, self.generator), config.sampling_type
         if own in learnt:
             strategy.load_state(learnt[own])

@@ -81,8 +81,9 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     """All of the first batch is uniform, and less within so many training steps, down to that fraction: mined rays can
     spoil the start of a training (see mining/uniform_share.py). By default 50 with dmc, 0 with all others."""
     growth_steps: int | None = None
-    """The first batch has half of its rays, and all that are asked for come within so many training steps: at first
-    fewer teach as much (see mining/batch_growth.py). By default 300 with dmc, 0 with all others."""
+    """The first batch has half of the rays that are asked for, and within so many training steps there are all of them:
+    at first, half of them teach more than half as much (see mining/batch_growth.py). By default 300 with dmc, 0 with
+    all others, and with instant-ngp, whose batches grow to a number of samples."""
     langevin: LangevinConfig = field(default_factory=LangevinConfig)
     """How the walkers of lmc move and die."""
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)

@@ -214,6 +214,14 @@ def test_the_batches_of_every_sampling_type_can_grow(sampling_type: str) -> None
     assert miner.rays_so_far == 240
 
 
+def test_the_uniform_share_is_one_of_the_rays_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    miner, drawn = sampler(growth_steps=4, warmup_steps=4), []
+    draw = miner.strategy.draw
+    monkeypatch.setattr(miner.strategy, "draw", lambda images, count: drawn.append(count) or draw(images, count))
+    assert [len(mined["indices"]) for mined in train(miner, image_batch(), 5)] == [30, 38, 45, 53, 60]
+    assert drawn == [0, 10, 23, 40, 54]
+
+
 @pytest.mark.parametrize("sampling_type", SAMPLING_TYPES)
 def test_every_sampling_type_can_start_with_a_uniform_batch(sampling_type: str) -> None:
     batch = image_batch()

@@ -60,8 +60,8 @@ def colours_around(
     side: Float[Tensor, " n"],
     generator: torch.Generator,
 ) -> Shaped[Tensor, "n channels"]:
-    """The mean colour of each footprint; up to side 1, the pixel's own, which also stands in for what is outside of the
-    image or must not be drawn."""
+    """The mean colour of each footprint; up to side 1, the pixel's own. Rows and columns outside of the image are
+    replaced by the pixel's, and what must not be drawn by the pixel."""
     size, pixel = images.sizes[slot][..., None], pixel[..., None]
     # a grid in each square, whose rows and columns are jittered
     offset = (torch.arange(SAMPLES) + torch.rand((len(slot), 2, SAMPLES), generator=generator)) / SAMPLES - 0.5

@@ -61,7 +61,7 @@ class Walking(Strategy):
         self._count = count
         edges = round(self.edge_share * count)
         slot, yx, error = self._choose(images, count - edges)
-        if edges:  # like dead walkers, which there is no need to remember
+        if edges:  # drawn like dead walkers, but not remembered
             slot = torch.cat([slot, self.respawn.every_image(images, edges, self.generator)])
             yx = torch.cat([yx, torch.full((edges, 2), torch.nan)])
             error = torch.cat([error, torch.zeros(edges)])

@@ -58,7 +58,7 @@ def test_a_mean_is_of_the_type_of_the_images(generator, dtype):
     torch.testing.assert_close(found, pixels[0, :1, 0])
 
 
-def test_the_pixel_stands_in_for_what_is_outside_of_the_image(generator):
+def test_the_pixel_s_row_and_column_stand_in_for_those_outside_of_the_image(generator):
     pixel = torch.cartesian_prod(torch.tensor([0, 59]), torch.tensor([0, 79])).repeat(2000, 1)
     found = colours(Images(torch.arange(1), ramp()[None]), pixel, 16, generator)[:, :2]
     # eight and a half of sixteen rows are inside, the last one half, and the others count as the first
