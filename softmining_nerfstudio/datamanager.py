@@ -122,10 +122,6 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         cameras = self.train_ray_generator.cameras
         return cameras.generate_rays(camera_indices=batch["indices"][:, :1], coords=yx), batch
 
-    def get_train_rays_per_batch(self) -> int:
-        """Of the last batch, which may not have all of its rays yet: nerfstudio tells rays per second by it."""
-        return super().get_train_rays_per_batch() if self.train_pixel_sampler is None else self.train_pixel_sampler.rays
-
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint needs beyond tensors of fixed shape, for training to go on as if never interrupted."""
         sampler = self.train_pixel_sampler

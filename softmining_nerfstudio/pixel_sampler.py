@@ -88,8 +88,6 @@ class SoftMiningPixelSampler(PixelSampler):
         if num_rays_per_batch < 1:
             raise ValueError(f"{num_rays_per_batch} rays per batch; expected at least 1")
         super().set_num_rays_per_batch(num_rays_per_batch)
-        self.rays = num_rays_per_batch
-        """In the last batch for training, if there was one with this number."""
 
     def sample(self, image_batch: dict) -> dict:
         """A batch of pixels drawn uniformly, whatever the sampling type."""
@@ -114,15 +112,13 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         self.settle()
         loaded = self._load(image_batch)
-        images = loaded.images
-        self.rays = self.config.growth.at(step, self.num_rays_per_batch)
-        uniform = round(self.config.uniform_share.at(step) * self.rays)
-        drawn = self.strategy.draw(images, self.rays - uniform)
+        images, uniform = loaded.images, round(self.config.uniform_share.at(step) * self.num_rays_per_batch)
+        drawn = self.strategy.draw(images, self.num_rays_per_batch - uniform)
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
         batch = loaded.at(slot, yx)
         pixel = batch["indices"][:, 1:]
-        self.rays_so_far += self.rays * comms.get_world_size()
+        self.rays_so_far += self.num_rays_per_batch * comms.get_world_size()
         side = self.footprint.side(images.sizes[slot], self.rays_so_far, self.strategy.spread)
         if (side > 1).any():
             batch["image"] = colours_around(images, slot, pixel, side, self.generator)

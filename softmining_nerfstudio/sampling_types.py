@@ -9,7 +9,6 @@ import torch
 import tyro
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 
-from softmining_nerfstudio.mining.batch_growth import BatchGrowth
 from softmining_nerfstudio.mining.controls import (
     Foreground,
     StaticEdges,
@@ -46,8 +45,6 @@ COVERAGE = 10.0
 """Of dmc: rays for every pixel that they go to of one image, until which they have footprints."""
 WARMUP_STEPS = 50
 """Of dmc: training steps within which its rays take over from uniform ones."""
-GROWTH_STEPS = 300
-"""Of dmc: training steps until a batch has all of its rays."""
 EDGE_STRENGTHS: dict[str, EdgeStrength] = {"sobel": Sobel(), "contrast": Contrast()}
 CONTROLS: dict[str, type[Strategy]] = {
     "uniform": Uniform,
@@ -65,25 +62,21 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     """Which pixels the training rays go through, and what they count.
 
     Raises:
-        ValueError: if the uniform fraction is outside of [0, 1], there are fewer than 0 warm-up or growth steps, the
-            coverage is negative or not finite, or the measure of edges is unknown.
+        ValueError: if the uniform fraction is outside of [0, 1], there are fewer than 0 warm-up steps, the coverage
+            is negative or not finite, or the measure of edges is unknown.
     """
 
     _target: type = field(default_factory=lambda: _sampler())
     sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
     """uniform: every pixel alike, plain loss (what nerfacto does). lmc: soft mining by Langevin Monte-Carlo, as in the
-    paper. dmc: soft mining by diffusion Monte-Carlo, which needs no gradient, with a warm-up, batches that grow, a
-    share of the rays on edges, by contrast, and footprints. The others are controls for benchmarks: see
-    mining/controls.py and mining/error_map.py."""
+    paper. dmc: soft mining by diffusion Monte-Carlo, which needs no gradient, with a warm-up, a share of the rays on
+    edges, by contrast, and footprints. The others are controls for benchmarks: see mining/controls.py and
+    mining/error_map.py."""
     uniform_fraction: float = 0.1
     """Fraction of every batch drawn uniformly from all loaded images, whatever the sampling type."""
     warmup_steps: int | None = None
     """All of the first batch is uniform, and less within so many training steps, down to that fraction: mined rays can
     spoil the start of a training (see mining/uniform_share.py). By default 50 with dmc, 0 with all others."""
-    growth_steps: int | None = None
-    """The first batch has half of the rays that are asked for, and within so many training steps there are all of them:
-    at first, half of them teach more than half as much (see mining/batch_growth.py). By default 300 with dmc, 0 with
-    all others, and with instant-ngp, whose batches grow to a number of samples."""
     langevin: LangevinConfig = field(default_factory=LangevinConfig)
     """How the walkers of lmc move and die."""
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
@@ -100,13 +93,7 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     (see mining/footprint.py). 0: that of its pixel from the start. By default 10 with dmc, 0 with all others."""
 
     def __post_init__(self) -> None:
-        _ = self.growth, self.uniform_share, self.footprint, self.edge_strength  # which refuse what is none
-
-    @property
-    def growth(self) -> BatchGrowth:
-        """How many rays a batch has."""
-        steps = GROWTH_STEPS if self.sampling_type == "dmc" else 0
-        return BatchGrowth(steps if self.growth_steps is None else self.growth_steps)
+        _ = self.uniform_share, self.footprint, self.edge_strength  # which refuse what is none
 
     @property
     def uniform_share(self) -> UniformShare:

@@ -17,7 +17,6 @@ from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.models.depth_nerfacto import DepthNerfactoModel
 from nerfstudio.models.instant_ngp import NGPModel
 from nerfstudio.models.tensorf import TensoRFModel
-from nerfstudio.pipelines.dynamic_batch import DynamicBatchPipelineConfig
 from nerfstudio.utils.writer import EventName
 
 from softmining_nerfstudio.checkpoints import allow_numpy_scalars
@@ -78,8 +77,6 @@ def soft_mining(config: TrainerConfig, method_name: str | None = None) -> Traine
     twin.pipeline.datamanager = _mining_datamanager(twin)
     if issubclass(twin.pipeline.model._target, NO_SCORE):
         twin.pipeline.datamanager.pixel_sampler.langevin = LangevinConfig(drift=0.0)
-    if isinstance(twin.pipeline, DynamicBatchPipelineConfig):  # it has the batch grow by itself, to a number of samples
-        twin.pipeline.datamanager.pixel_sampler.growth_steps = 0
     twin.method_name = method_name or f"softmining-{config.method_name}"
     twin.pipeline.model._target = mined(twin.pipeline.model._target)
     if getattr(twin.pipeline.model, "implementation", "torch") == "tcnn":

@@ -79,15 +79,6 @@ def test_rays_are_those_that_nerfstudio_generates_for_the_same_pixels(blender_sc
         assert rays.directions.requires_grad == (sampling_type == "lmc")
 
 
-def test_rays_per_second_are_told_by_the_rays_that_there_were(blender_scene: Path) -> None:
-    made = manager(blender_scene, "dmc")
-    assert made.get_train_rays_per_batch() == RAYS
-    _, batch = made.next_train(0)
-    assert made.get_train_rays_per_batch() == len(batch["image"]) == RAYS / 2
-    made.train_pixel_sampler.set_num_rays_per_batch(7)
-    assert made.get_train_rays_per_batch() == 7
-
-
 def test_the_exporter_gets_uniform_rays_and_leaves_the_walkers_alone(blender_scene: Path) -> None:
     made = manager(blender_scene)
     train(made, 5)

@@ -111,11 +111,6 @@ def test_tensorf_is_mined_without_drift_and_says_so(
     assert capsys.readouterr().out.count("The walkers have no drift") == 1
 
 
-def test_the_batches_of_instant_ngp_grow_to_a_number_of_samples_alone() -> None:
-    sampler = soft_mining(all_methods["instant-ngp"]).pipeline.datamanager.pixel_sampler
-    assert [sampler.growth.at(step, 100) for step in (0, 300)] == [100, 100]
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_instant_ngp_without_a_gpu_says_what_to_use_instead(
     blender_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -124,7 +124,7 @@ class Contestant:
         if self.name == NERFSTUDIO:
             return PixelSamplerConfig().setup(num_rays_per_batch=rays)
         names = [str(image) for image in range(len(self.batch["image"]))]
-        config = SoftMiningPixelSamplerConfig(sampling_type=self.name, warmup_steps=0, growth_steps=0)  # type: ignore[arg-type]
+        config = SoftMiningPixelSamplerConfig(sampling_type=self.name, warmup_steps=0)  # type: ignore[arg-type]
         return config.setup(image_names=names, num_rays_per_batch=rays)
 
     def _step(self, sampler: PixelSampler) -> float:
