@@ -62,17 +62,15 @@ def colours_around(
 ) -> Shaped[Tensor, "n channels"]:
     """The mean colour of each footprint; up to side 1, the pixel's own. Rows and columns outside of the image are
     replaced by the pixel's, and what must not be drawn by the pixel."""
-    size, pixel = images.sizes[slot][..., None], pixel[..., None]
-    # a grid in each square, whose rows and columns are jittered
-    offset = (torch.arange(SAMPLES) + torch.rand((len(slot), 2, SAMPLES), generator=generator)) / SAMPLES - 0.5
-    place = (pixel + 0.5 + side[:, None, None] * offset).floor().long()
-    place = torch.where((place >= 0) & (place < size), place, pixel)
-    of, row, column = slot[:, None, None], place[:, 0, :, None], place[:, 1, None, :]
+    across = torch.arange(SAMPLES)
+    cell = torch.cartesian_prod(across, across)
+    jittered = (cell + torch.rand((len(slot), *cell.shape), generator=generator)) / SAMPLES - 0.5
+    pixel, slot = pixel[:, None], slot[:, None]
+    place = (pixel + 0.5 + side[:, None, None] * jittered).floor().long()
+    place = torch.where((place >= 0) & (place < images.sizes[slot]), place, pixel)
     if not images.all_allowed:
-        row, column = torch.broadcast_tensors(row, column)
-        allowed = images.allowed(of, row, column)
-        row, column = torch.where(allowed, row, pixel[:, :1]), torch.where(allowed, column, pixel[:, 1:])
-    return mean_colour(gather(images.pixels, of, row, column).flatten(1, 2))
+        place = torch.where(images.allowed(slot, *place.unbind(-1))[..., None], place, pixel)
+    return mean_colour(gather(images.pixels, slot, *place.unbind(-1)))
 
 
 def mean_colour(colours: Shaped[Tensor, "n samples channels"]) -> Shaped[Tensor, "n channels"]:
