@@ -101,7 +101,7 @@ class Sobel(EdgeStrength):
 class Contrast(EdgeStrength):
     """The mean difference in brightness to pixels at several distances: the equation above."""
 
-    candidates = 2
+    candidates = 4
 
     def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
         """Mean contrast of the pixels that are looked at."""
