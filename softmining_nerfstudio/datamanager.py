@@ -100,6 +100,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         cameras = dataset.cameras
         return config.setup(
             image_names=names,
+            draws_ahead=torch.device(self.device).type == "cuda",
             num_rays_per_batch=num_rays_per_batch,
             is_equirectangular=bool((cameras.camera_type == CameraType.EQUIRECTANGULAR.value).all()),
             fisheye_crop_radius=(cameras.metadata or {}).get("fisheye_crop_radius"),
@@ -182,8 +183,8 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         assert self.train_dataset is not None
         picture = over_white(self.train_dataset.get_image_float32(image))
         found = {"rays": heat_map(sampler.trace.of_image(image), *picture.shape[:2])}
-        if sampler.walkers is not None:
-            found["walkers"] = with_walkers(picture, sampler.walkers.yx[image], sampler.walkers.error[image])
+        if (walkers := sampler.walkers) is not None:
+            found["walkers"] = with_walkers(picture, walkers.yx[image], walkers.error[image])
         return found
 
 

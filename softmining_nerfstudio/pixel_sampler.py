@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from copy import deepcopy
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy, deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,13 +17,14 @@ from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from softmining_nerfstudio.learnt import Learnt
 from softmining_nerfstudio.loaded_images import LoadedImages
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.footprint import colours_around
 from softmining_nerfstudio.mining.images import Images
 from softmining_nerfstudio.mining.importance import effective_sample_size
 from softmining_nerfstudio.mining.respawn import Respawn
-from softmining_nerfstudio.mining.strategy import Seen
+from softmining_nerfstudio.mining.strategy import Seen, Strategy
 from softmining_nerfstudio.mining.walkers import Walkers
 from softmining_nerfstudio.mining.walking import Walking
 from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
@@ -30,12 +33,32 @@ from softmining_nerfstudio.trace import Trace
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A batch that has been handed out and whose feedback is awaited."""
+    """A batch, and what the feedback on it is for."""
 
-    image: Int[Tensor, " rays"]
+    batch: dict
     yx: Float[Tensor, "rays 2"]
+    """Where the rays were drawn, pixels."""
     size: Int[Tensor, "rays 2"]
-    feedback: Feedback
+    """Of their images."""
+    centres: Float[Tensor, "rays 2"]
+    """Of their pixels."""
+    statistics: dict[str, float]
+    """Of the strategy, as it was drawn."""
+
+    @property
+    def feedback(self) -> Feedback | None:
+        """None where the loss is plain and nothing is learnt."""
+        return self.batch["feedback"]
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """A batch that is being drawn while the model is still busy with the one before."""
+
+    step: int
+    rays: int
+    drawn: Future[tuple[Callable[[], None], _Drawn]]
+    """And how to take that back."""
 
 
 class SoftMiningPixelSampler(PixelSampler):
@@ -45,6 +68,8 @@ class SoftMiningPixelSampler(PixelSampler):
     Args:
         config: copied, never written to.
         image_names: one for each image of the data set, to name them in messages.
+        draws_ahead: draw the next batch in a thread of its own as soon as the loss of the last one is known. The same
+            batches come out; worth it where the model is on a GPU, and this processor has little else to do.
 
     Raises:
         TypeError: if set up by a data manager that cannot hand the strategy its feedback.
@@ -54,7 +79,11 @@ class SoftMiningPixelSampler(PixelSampler):
     config: SoftMiningPixelSamplerConfig
 
     def __init__(
-        self, config: SoftMiningPixelSamplerConfig, image_names: list[str] | None = None, **kwargs: Any
+        self,
+        config: SoftMiningPixelSamplerConfig,
+        image_names: list[str] | None = None,
+        draws_ahead: bool = False,
+        **kwargs: Any,
     ) -> None:
         if image_names is None:
             raise TypeError(
@@ -67,17 +96,23 @@ class SoftMiningPixelSampler(PixelSampler):
         self.image_names = image_names
         self.generator = torch.Generator().manual_seed(torch.initial_seed())
         self.respawn = Respawn(len(image_names), config.edge_strength)
-        self.strategy = config.strategy(self.respawn, self.generator)
+        self.learnt = Learnt(self.config, self.respawn, self.generator)
         self.footprint = config.footprint
         self.rays_so_far: int | float = 0
         """Drawn for training, by all processes: the more, the narrower the footprints."""
-        self._of_others: dict[str, dict[str, Tensor]] = {}
-        """States of other sampling types, from the checkpoint or the viewer: kept for whoever goes back to them."""
         self.trace = Trace()
         self._unreached = False
         """Whether this model's loss has turned out not to depend on where exactly its rays go."""
         self._drawn: _Drawn | None = None
+        """The batch that has been handed out, until it has been learnt from."""
+        self._thread = ThreadPoolExecutor(1, "soft-mining") if draws_ahead else None
+        self._ahead: _Ahead | None = None
         self._loaded: LoadedImages | None = None
+
+    @property
+    def strategy(self) -> Strategy:
+        """The one at work."""
+        return self.learnt.strategy
 
     def set_num_rays_per_batch(self, num_rays_per_batch: int) -> None:
         """Set the number of rays of the next batches; it may change at any time.
@@ -91,6 +126,7 @@ class SoftMiningPixelSampler(PixelSampler):
 
     def sample(self, image_batch: dict) -> dict:
         """A batch of pixels drawn uniformly, whatever the sampling type."""
+        self.settle()
         loaded = self._load(image_batch)
         return loaded.at(*self.respawn.anywhere(loaded.images, self.num_rays_per_batch, self.generator))
 
@@ -104,43 +140,69 @@ class SoftMiningPixelSampler(PixelSampler):
 
         Raises:
             RuntimeError: if the model did not report the errors of the batch before.
+            FloatingPointError: if not one colour of that batch was finite.
         """
-        if self._drawn is not None and self._drawn.feedback.error is None:
+        if self._drawn is not None and self._drawn.feedback is not None and self._drawn.feedback.error is None:
             raise RuntimeError(
                 "the model did not report the errors of its last batch: soft mining needs a model whose rgb_loss is "
                 "wrapped (soft_mining(config) does it)"
             )
-        self.settle()
+        if self._ahead is not None and self._is_for(self._ahead, image_batch, step):
+            ahead, self._ahead, self._drawn = self._ahead, None, None
+            _, self._drawn = ahead.drawn.result()
+        else:
+            self.settle()
+            self._drawn = self._draw(image_batch, step)
+        return self._drawn.batch, self._drawn.centres
+
+    def settle(self) -> None:
+        """Let the strategy learn from the last batch, once its loss has been computed and back-propagated, and take
+        back what has been drawn since.
+
+        Raises:
+            FloatingPointError: if not one colour of that batch was finite.
+        """
+        if self._ahead is not None:
+            ahead, self._ahead, self._drawn = self._ahead, None, None
+            take_back, _ = ahead.drawn.result()
+            take_back()
+        elif self._drawn is not None:
+            drawn, self._drawn = self._drawn, None
+            self._learn(drawn)
+
+    def _draw(self, image_batch: dict, step: int) -> _Drawn:
+        """The batch of a training step."""
         loaded = self._load(image_batch)
         images, uniform = loaded.images, round(self.config.uniform_share.at(step) * self.num_rays_per_batch)
         drawn = self.strategy.draw(images, self.num_rays_per_batch - uniform)
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
-        batch = loaded.at(slot, yx)
+        batch, size = loaded.at(slot, yx), images.sizes[slot]
         pixel = batch["indices"][:, 1:]
         self.rays_so_far += self.num_rays_per_batch * comms.get_world_size()
-        side = self.footprint.side(images.sizes[slot], self.rays_so_far, self.strategy.spread)
+        side = self.footprint.side(size, self.rays_so_far, self.strategy.spread)
         if (side > 1).any():
             batch["image"] = colours_around(images, slot, pixel, side, self.generator)
         centres = (pixel + 0.5).requires_grad_(self.strategy.needs_score and not self._unreached)
-        batch["feedback"] = self._feedback(step, centres)
-        if batch["feedback"] is not None:
-            self._drawn = _Drawn(images.ids[slot], yx, images.sizes[slot], batch["feedback"])
-        return batch, centres
+        batch["feedback"] = self._feedback(image_batch, step, centres)
+        return _Drawn(batch, yx, size, centres, self.strategy.statistics())
 
-    def settle(self) -> None:
-        """Let the strategy learn from the last batch, once its loss has been computed and back-propagated.
+    def _feedback(self, image_batch: dict, step: int, centres: Float[Tensor, "rays 2"]) -> Feedback | None:
+        """What the loss of a batch shall fill in."""
+        if not self.strategy.corrected and not self.strategy.learns:
+            return None
+        importance = self.config.importance
+        alpha = importance.alpha_at(step) if self.strategy.corrected else 0.0
+        return Feedback(importance, alpha, centres, when_complete=partial(self._draw_ahead, image_batch, step + 1))
 
-        Raises:
-            FloatingPointError: if not one colour of that batch was finite.
-        """
-        if self._drawn is None or self._drawn.feedback.error is None:
-            return
-        drawn, self._drawn = self._drawn, None
+    def _learn(self, drawn: _Drawn) -> None:
+        """Let the strategy learn from a batch whose loss has been computed."""
         feedback = drawn.feedback
-        assert feedback.error is not None
+        if feedback is None or feedback.error is None:
+            return
         assert feedback.loss is not None
-        error, loss, score = feedback.error.cpu(), feedback.loss.cpu(), feedback.score()
+        error, loss = torch.stack([feedback.error, feedback.loss]).cpu()  # which waits for a GPU once
+        score = feedback.score()
         broken = int((~error.isfinite()).sum())
         if broken == len(error):
             raise FloatingPointError(
@@ -149,23 +211,46 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         if broken:
             CONSOLE.print(f"[yellow]{broken} of {len(error)} rays had no finite colour and were left out of the loss")
-        if drawn.feedback.yx.requires_grad and score is None:
+        if feedback.yx.requires_grad and score is None:
             self._unreached = True
             CONSOLE.print("No gradient reaches the pixel positions through this model: mining goes on without drift.")
-        seen = Seen(drawn.image, drawn.yx, drawn.size, error, loss, score)
+        seen = Seen(drawn.batch["indices"][:, 0], drawn.yx, drawn.size, error, loss, score)
         self.trace.add(seen)
         self.strategy.learn(seen)
 
+    def _draw_ahead(self, image_batch: dict, step: int) -> None:
+        """Begin with the batch of the next step, for which all is known."""
+        if self._thread is not None and self._ahead is None and self._drawn is not None:
+            drawn = self._thread.submit(self._learn_and_draw, self._drawn, image_batch, step)
+            self._ahead = _Ahead(step, self.num_rays_per_batch, drawn)
+
+    def _learn_and_draw(self, last: _Drawn, image_batch: dict, step: int) -> tuple[Callable[[], None], _Drawn]:
+        """Learn from the last batch, then draw; and how to take the drawing back."""
+        self._learn(last)
+        strategy, random, rays = copy(self.strategy), self.generator.get_state(), self.rays_so_far
+
+        def take_back() -> None:
+            self.learnt.strategy, self.rays_so_far = strategy, rays
+            self.generator.set_state(random)
+
+        return take_back, self._draw(image_batch, step)
+
+    def _is_for(self, ahead: _Ahead, image_batch: dict, step: int) -> bool:
+        """Whether it is this batch that has been drawn ahead."""
+        ahead.drawn.exception()  # wait for it
+        loaded = self._loaded is not None and self._loaded.is_of(image_batch)
+        return loaded and (ahead.step, ahead.rays) == (step, self.num_rays_per_batch)
+
     def statistics(self) -> dict[str, float | Float[Tensor, ""]]:
         """What a person wants to know of the batch in flight; empty where nothing was mined."""
-        feedback = None if self._drawn is None else self._drawn.feedback
-        if feedback is None or feedback.error is None or feedback.weights is None:
+        drawn = self._drawn
+        if drawn is None or drawn.feedback is None or drawn.feedback.error is None or drawn.feedback.weights is None:
             return {}
         return {
-            "Mean Error": feedback.error.nanmean(),
-            "Effective Samples": effective_sample_size(feedback.weights),
-            **self.strategy.statistics(),
-            "Alpha": feedback.alpha,
+            "Mean Error": drawn.feedback.error.nanmean(),
+            "Effective Samples": effective_sample_size(drawn.feedback.weights),
+            **drawn.statistics,
+            "Alpha": drawn.feedback.alpha,
         }
 
     @property
@@ -178,13 +263,13 @@ class SoftMiningPixelSampler(PixelSampler):
         self.settle()
         if config.edge_strength is not self.respawn.edge_strength:
             self.respawn.measure_edges_by(config.edge_strength)
-        self._take_up(config, self._learnt())
+        self.learnt.go_on(config, self.learnt.states())
         self.config, self.footprint = config, config.footprint  # last: who sees it in the viewer finds all else done
 
     def restart(self) -> None:
         """Forget what has been learnt: all walkers are placed anew."""
         self.settle()
-        self.strategy = self.config.strategy(self.respawn, self.generator)
+        self.learnt.forget()
 
     def state(self) -> dict[str, Any]:
         """Strategy and generator, as of the end of the last training step."""
@@ -193,21 +278,21 @@ class SoftMiningPixelSampler(PixelSampler):
             "images": len(self.image_names),
             "rays": self.num_rays_per_batch,
             "rays_so_far": self.rays_so_far,
-            "strategies": self._learnt(),
+            "strategies": self.learnt.states(),
             "generator": self.generator.get_state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`; where it does not fit, say so in one line and do what is possible."""
+        self.settle()
         self.load_progress(state)
         num_images, found = len(self.image_names), state["images"]
         if found != num_images:
             CONSOLE.print(f"The checkpoint's sampler is for {found} images, not {num_images}: starting anew.")
             return
-        self._drawn = None
         self.generator.set_state(state["generator"].cpu())
-        if not self._take_up(self.config, state["strategies"]):
-            own, others = self.config.sampling_type, ", ".join(self._of_others)
+        if not self.learnt.go_on(self.config, state["strategies"]):
+            own, others = self.config.sampling_type, ", ".join(self.learnt.others)
             CONSOLE.print(f"The checkpoint's sampling was {others}: starting {own} anew.")
             return
         if state["rays"] != self.num_rays_per_batch:
@@ -217,26 +302,6 @@ class SoftMiningPixelSampler(PixelSampler):
     def load_progress(self, state: dict[str, Any]) -> None:
         """Continue from `state` as far as it concerns all processes; in one that has no footprints they are over."""
         self.rays_so_far = state.get("rays_so_far", math.inf)
-
-    def _learnt(self) -> dict[str, dict[str, Tensor]]:
-        """The states of all strategies so far, by sampling type."""
-        return {**self._of_others, self.config.sampling_type: self.strategy.state()}
-
-    def _take_up(self, config: SoftMiningPixelSamplerConfig, learnt: Mapping[str, dict[str, Tensor]]) -> bool:
-        """Go on with the strategy of `config`, from what it learnt if that is there, which is returned."""
-        strategy, own = config.strategy(self.respawn, self.generator), config.sampling_type
-        if own in learnt:
-            strategy.load_state(learnt[own])
-        self.strategy = strategy
-        self._of_others = {name: state for name, state in learnt.items() if name != own}
-        return own in learnt
-
-    def _feedback(self, step: int, centres: Float[Tensor, "rays 2"]) -> Feedback | None:
-        """What the loss of a batch shall fill in."""
-        if not self.strategy.corrected and not self.strategy.learns:
-            return None
-        importance = self.config.importance
-        return Feedback(importance, importance.alpha_at(step) if self.strategy.corrected else 0.0, centres)
 
     def _load(self, image_batch: dict) -> LoadedImages:
         """The loaded images, prepared when the batch is another than before."""

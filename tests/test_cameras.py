@@ -44,7 +44,7 @@ KINDS = {
 def sampler_of(seen_by: Cameras, drift: float) -> SoftMiningPixelSampler:
     """The sampler that the data manager sets up for a data set with these cameras."""
     config = SoftMiningPixelSamplerConfig(sampling_type="lmc", langevin=LangevinConfig(drift=drift))
-    manager = SimpleNamespace(config=SimpleNamespace(pixel_sampler=config, patch_size=1))
+    manager = SimpleNamespace(device="cpu", config=SimpleNamespace(pixel_sampler=config, patch_size=1))
     filenames = [SimpleNamespace(name=f"{i}.png") for i in range(IMAGES)]
     dataset = SimpleNamespace(cameras=seen_by, image_filenames=filenames)
     return SoftMiningDataManager._get_pixel_sampler(manager, dataset, RAYS)  # type: ignore[arg-type]

@@ -26,16 +26,21 @@ def image_batch(images: int = IMAGES, **more: torch.Tensor) -> dict:
     return {"image_idx": torch.arange(images).flip(0), "image": pixels, **more}
 
 
-def sampler(rays: int = 60, images: int = IMAGES, **options: object) -> SoftMiningPixelSampler:
+def sampler(
+    rays: int = 60, images: int = IMAGES, draws_ahead: bool = False, **options: object
+) -> SoftMiningPixelSampler:
     """One that mines from the first step on, unless the options say otherwise."""
     config = SoftMiningPixelSamplerConfig(**{"warmup_steps": 0, **options})  # type: ignore[arg-type]
-    return config.setup(image_names=[f"{i}.png" for i in range(images)], num_rays_per_batch=rays)
+    names = [f"{i}.png" for i in range(images)]
+    return config.setup(image_names=names, num_rays_per_batch=rays, draws_ahead=draws_ahead)
 
 
-def train(miner: SoftMiningPixelSampler, batch: dict, steps: int, error_at: Callable | None = None) -> list[dict]:
+def train(
+    miner: SoftMiningPixelSampler, batch: dict, steps: int, error_at: Callable | None = None, start: int = 0
+) -> list[dict]:
     """Mine, report an error and back-propagate, as a training loop would."""
     batches = []
-    for step in range(steps):
+    for step in range(start, start + steps):
         mined, yx = miner.mine(batch, step)
         if mined["feedback"] is not None:
             target = mined["image"][:, :3]
@@ -43,6 +48,7 @@ def train(miner: SoftMiningPixelSampler, batch: dict, steps: int, error_at: Call
             if error_at is not None:
                 predicted = target + error_at(mined["indices"])[:, None]
             loss = mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), target, predicted)
+            mined["feedback"].loss_is_known()
             if loss.requires_grad:
                 loss.backward()
         batches.append(mined)
@@ -232,8 +238,7 @@ def test_the_number_of_rays_may_change_between_steps() -> None:
 
 def test_images_that_went_out_keep_their_walkers() -> None:
     miner, batch = sampler(rays=60), image_batch()
-    first = {key: value[:3] for key, value in batch.items()}
-    second = {key: value[3:] for key, value in batch.items()}
+    first, second = halves(batch)
     train(miner, first, 5)
     miner.settle()
     before = miner.strategy.walkers.yx[first["image_idx"]]
@@ -242,6 +247,64 @@ def test_images_that_went_out_keep_their_walkers() -> None:
     torch.testing.assert_close(
         miner.strategy.walkers.yx[first["image_idx"]][:, : before.shape[1]], before, equal_nan=True
     )
+
+
+def halves(batch: dict) -> list[dict]:
+    """The images of a batch, as two batches."""
+    return [{key: value[part] for key, value in batch.items()} for part in (slice(0, 3), slice(3, 6))]
+
+
+@pytest.mark.parametrize("sampling_type", [name for name in SAMPLING_TYPES if not name.startswith("foreground")])
+def test_batches_drawn_ahead_are_those_drawn_in_time(sampling_type: str) -> None:
+    """Whatever comes in between: other images, fewer rays, a checkpoint, a step that is skipped, other settings."""
+    batch = image_batch()
+    either = {
+        ahead: sampler(sampling_type=sampling_type, draws_ahead=ahead, warmup_steps=20) for ahead in (False, True)
+    }
+    drawn: dict[bool, list[dict]] = {}
+    states = {}
+    for ahead, miner in either.items():
+        batches = train(miner, batch, 5)
+        for images in halves(batch) * 2:
+            batches += train(miner, images, 2, start=5)
+        miner.set_num_rays_per_batch(40)
+        batches += train(miner, batch, 3, start=9)
+        states[ahead] = copy.deepcopy(miner.state())
+        batches += train(miner, batch, 3, start=13)
+        miner.reconfigure(replace(miner.config, uniform_fraction=0.5))
+        drawn[ahead] = batches + train(miner, batch, 3, start=16)
+    for one, two in zip(drawn[False], drawn[True], strict=True):
+        assert torch.equal(one["indices"], two["indices"])
+        torch.testing.assert_close(one["image"], two["image"])
+    torch.testing.assert_close(states[False], states[True], equal_nan=True)
+
+
+@pytest.mark.parametrize("sampling_type", ["dmc", "lmc", "error-map"])
+def test_the_next_batch_is_drawn_while_the_model_is_busy(sampling_type: str) -> None:
+    """Once the loss is known, or the score where it is followed, `mine` only hands it out."""
+    miner, batch = sampler(sampling_type=sampling_type, draws_ahead=True), image_batch()
+    for step in range(3):
+        train(miner, batch, 1, start=step)
+        assert miner._ahead is not None
+        _, ahead = miner._ahead.drawn.result()
+        assert miner.mine(batch, step + 1)[0] is ahead.batch
+        miner.settle()
+
+
+def test_statistics_are_of_the_batch_in_flight_though_the_next_is_drawn() -> None:
+    either = [sampler(draws_ahead=ahead) for ahead in (False, True)]
+    for miner in either:
+        train(miner, image_batch(), 3)
+        if miner._ahead is not None:
+            miner._ahead.drawn.result()
+    assert either[0].statistics() == either[1].statistics() != {}
+
+
+def test_an_error_while_a_batch_is_drawn_ahead_is_raised_where_it_is_asked_for() -> None:
+    miner, batch = sampler(draws_ahead=True), image_batch()
+    train(miner, batch, 1, lambda indices: indices[:, 0] * torch.nan)
+    with pytest.raises(FloatingPointError, match="Resume from the last checkpoint"):
+        miner.mine(batch, 1)
 
 
 def test_images_of_mixed_sizes_are_mined() -> None:
@@ -464,7 +527,7 @@ def test_uniform_rays_of_panoramas_are_uniform_on_the_sphere() -> None:
 def test_an_image_that_comes_back_has_its_densities_and_walkers() -> None:
     miner, mask = sampler(rays=60), torch.rand(IMAGES, HEIGHT, WIDTH, 1) < 0.5
     batch = image_batch(mask=mask)
-    first, second = ({key: value[part] for key, value in batch.items()} for part in (slice(0, 3), slice(3, 6)))
+    first, second = halves(batch)
     train(miner, first, 5)
     miner.settle()
     ids = first["image_idx"]

@@ -27,6 +27,18 @@ class Feedback:
     """The corrected loss of each ray, weight * l."""
     backpropagated: Float[Tensor, " rays"] | None = None
     """Sum over the loss terms of each ray's loss times the factor with which autograd reached it."""
+    when_complete: Callable[[], None] = lambda: None
+    """Called once nothing more is filled in: after the loss or, where a score is wanted, after its gradient."""
+
+    def __post_init__(self) -> None:
+        if self.yx.requires_grad:
+            call = self.when_complete  # not self, which would be kept alive by what it holds
+            self.yx.register_post_accumulate_grad_hook(lambda _: call())
+
+    def loss_is_known(self) -> None:
+        """The forward pass is over."""
+        if not self.yx.requires_grad:
+            self.when_complete()
 
     def correct(
         self,

@@ -118,7 +118,7 @@ class Walking(Strategy):
         slot = self._inherited[images.ids].nonzero()[:, 0].repeat_interleave(per_image)
         if not len(slot):
             return
-        self._inherited[images.ids] = False
+        self._inherited = self._inherited.index_fill(0, images.ids, False)
         index = images.ids[slot] * per_image + torch.arange(per_image).repeat(len(slot) // per_image)
         yx, size = self.walkers.yx.flatten(0, 1)[index], images.sizes[slot]
         inside = ((yx >= 0) & (yx < size)).all(-1, keepdim=True)  # False for NaN, too
