@@ -49,8 +49,6 @@ class SoftMiningLoss(nn.Module):
             yield
         finally:
             self._feedback = None
-        if feedback is not None:
-            feedback.loss_is_known()
 
     def forward(self, target: Tensor, predicted: Tensor) -> Tensor:
         """The loss of colours [rays, 3]."""

@@ -50,6 +50,11 @@ class _Drawn:
         """None where the loss is plain and nothing is learnt."""
         return self.batch["feedback"]
 
+    @property
+    def awaits_loss(self) -> bool:
+        """Whether there is feedback to come."""
+        return self.feedback is not None and self.feedback.error is None
+
 
 @dataclass(frozen=True)
 class _Ahead:
@@ -57,7 +62,7 @@ class _Ahead:
 
     step: int
     rays: int
-    drawn: Future[tuple[Callable[[], None], _Drawn]]
+    drawn: Future[tuple[_Drawn, Callable[[], None]]]
     """And how to take that back."""
 
 
@@ -68,8 +73,9 @@ class SoftMiningPixelSampler(PixelSampler):
     Args:
         config: copied, never written to.
         image_names: one for each image of the data set, to name them in messages.
-        draws_ahead: draw the next batch in a thread of its own as soon as the loss of the last one is known. The same
-            batches come out; worth it where the model is on a GPU, and this processor has little else to do.
+        draws_ahead: where a strategy learns, draw the next batch in a thread of its own while the last one is still
+            being back-propagated. The same batches come out; worth it where the model is on a GPU, and this processor
+            has little else to do.
 
     Raises:
         TypeError: if set up by a data manager that cannot hand the strategy its feedback.
@@ -142,17 +148,21 @@ class SoftMiningPixelSampler(PixelSampler):
             RuntimeError: if the model did not report the errors of the batch before.
             FloatingPointError: if not one colour of that batch was finite.
         """
-        if self._drawn is not None and self._drawn.feedback is not None and self._drawn.feedback.error is None:
+        if self._drawn is not None and self._drawn.awaits_loss:
             raise RuntimeError(
                 "the model did not report the errors of its last batch: soft mining needs a model whose rgb_loss is "
                 "wrapped (soft_mining(config) does it)"
             )
-        if self._ahead is not None and self._is_for(self._ahead, image_batch, step):
-            ahead, self._ahead, self._drawn = self._ahead, None, None
-            _, self._drawn = ahead.drawn.result()
-        else:
+        rays, ahead = self.num_rays_per_batch, self._ahead
+        if ahead is None:
             self.settle()
-            self._drawn = self._draw(image_batch, step)
+            self._drawn = self._draw(image_batch, step, rays)
+        else:
+            drawn, take_back = self._drawn_ahead(ahead)
+            if (ahead.step, ahead.rays) != (step, rays) or not self._is_loaded(image_batch):
+                take_back()
+                drawn = self._draw(image_batch, step, rays)
+            self._drawn = drawn
         return self._drawn.batch, self._drawn.centres
 
     def settle(self) -> None:
@@ -163,23 +173,22 @@ class SoftMiningPixelSampler(PixelSampler):
             FloatingPointError: if not one colour of that batch was finite.
         """
         if self._ahead is not None:
-            ahead, self._ahead, self._drawn = self._ahead, None, None
-            take_back, _ = ahead.drawn.result()
+            _, take_back = self._drawn_ahead(self._ahead)
             take_back()
-        elif self._drawn is not None:
+        elif self._drawn is not None and not self._drawn.awaits_loss:
             drawn, self._drawn = self._drawn, None
             self._learn(drawn)
 
-    def _draw(self, image_batch: dict, step: int) -> _Drawn:
+    def _draw(self, image_batch: dict, step: int, rays: int) -> _Drawn:
         """The batch of a training step."""
         loaded = self._load(image_batch)
-        images, uniform = loaded.images, round(self.config.uniform_share.at(step) * self.num_rays_per_batch)
-        drawn = self.strategy.draw(images, self.num_rays_per_batch - uniform)
+        images, uniform = loaded.images, round(self.config.uniform_share.at(step) * rays)
+        drawn = self.strategy.draw(images, rays - uniform)
         anywhere = self.respawn.anywhere(images, uniform, self.generator)
         slot, yx = (torch.cat(parts) for parts in zip(drawn, anywhere, strict=True))
         batch, size = loaded.at(slot, yx), images.sizes[slot]
         pixel = batch["indices"][:, 1:]
-        self.rays_so_far += self.num_rays_per_batch * comms.get_world_size()
+        self.rays_so_far += rays * comms.get_world_size()
         side = self.footprint.side(size, self.rays_so_far, self.strategy.spread)
         if (side > 1).any():
             batch["image"] = colours_around(images, slot, pixel, side, self.generator)
@@ -193,13 +202,15 @@ class SoftMiningPixelSampler(PixelSampler):
             return None
         importance = self.config.importance
         alpha = importance.alpha_at(step) if self.strategy.corrected else 0.0
-        return Feedback(importance, alpha, centres, when_complete=partial(self._draw_ahead, image_batch, step + 1))
+        then = None if self._thread is None else partial(self._draw_ahead, image_batch, step + 1)
+        return Feedback(importance, alpha, centres, when_complete=then)
 
     def _learn(self, drawn: _Drawn) -> None:
         """Let the strategy learn from a batch whose loss has been computed."""
         feedback = drawn.feedback
-        if feedback is None or feedback.error is None:
+        if feedback is None:
             return
+        assert feedback.error is not None
         assert feedback.loss is not None
         error, loss = torch.stack([feedback.error, feedback.loss]).cpu()  # which waits for a GPU once
         score = feedback.score()
@@ -220,32 +231,37 @@ class SoftMiningPixelSampler(PixelSampler):
 
     def _draw_ahead(self, image_batch: dict, step: int) -> None:
         """Begin with the batch of the next step, for which all is known."""
-        if self._thread is not None and self._ahead is None and self._drawn is not None:
-            drawn = self._thread.submit(self._learn_and_draw, self._drawn, image_batch, step)
-            self._ahead = _Ahead(step, self.num_rays_per_batch, drawn)
+        assert self._thread is not None
+        if self._ahead is None and self._drawn is not None and not self._drawn.awaits_loss:
+            rays = self.num_rays_per_batch
+            drawn = self._thread.submit(self._learn_and_draw, self._drawn, image_batch, step, rays)
+            self._ahead = _Ahead(step, rays, drawn)
 
-    def _learn_and_draw(self, last: _Drawn, image_batch: dict, step: int) -> tuple[Callable[[], None], _Drawn]:
+    def _learn_and_draw(
+        self, last: _Drawn, image_batch: dict, step: int, rays: int
+    ) -> tuple[_Drawn, Callable[[], None]]:
         """Learn from the last batch, then draw; and how to take the drawing back."""
         self._learn(last)
-        strategy, random, rays = copy(self.strategy), self.generator.get_state(), self.rays_so_far
+        strategy, random, rays_so_far = copy(self.strategy), self.generator.get_state(), self.rays_so_far
 
         def take_back() -> None:
-            self.learnt.strategy, self.rays_so_far = strategy, rays
+            self.learnt.strategy, self.rays_so_far = strategy, rays_so_far
             self.generator.set_state(random)
 
-        return take_back, self._draw(image_batch, step)
+        return self._draw(image_batch, step, rays), take_back
 
-    def _is_for(self, ahead: _Ahead, image_batch: dict, step: int) -> bool:
-        """Whether it is this batch that has been drawn ahead."""
-        ahead.drawn.exception()  # wait for it
-        loaded = self._loaded is not None and self._loaded.is_of(image_batch)
-        return loaded and (ahead.step, ahead.rays) == (step, self.num_rays_per_batch)
+    def _drawn_ahead(self, ahead: _Ahead) -> tuple[_Drawn, Callable[[], None]]:
+        """Wait for the batch drawn ahead; the one before has been learnt from then, whatever comes."""
+        self._ahead = self._drawn = None
+        return ahead.drawn.result()
 
     def statistics(self) -> dict[str, float | Float[Tensor, ""]]:
         """What a person wants to know of the batch in flight; empty where nothing was mined."""
         drawn = self._drawn
-        if drawn is None or drawn.feedback is None or drawn.feedback.error is None or drawn.feedback.weights is None:
+        if drawn is None or drawn.feedback is None or drawn.awaits_loss:
             return {}
+        assert drawn.feedback.error is not None
+        assert drawn.feedback.weights is not None
         return {
             "Mean Error": drawn.feedback.error.nanmean(),
             "Effective Samples": effective_sample_size(drawn.feedback.weights),
@@ -305,11 +321,15 @@ class SoftMiningPixelSampler(PixelSampler):
 
     def _load(self, image_batch: dict) -> LoadedImages:
         """The loaded images, prepared when the batch is another than before."""
-        if self._loaded is None or not self._loaded.is_of(image_batch):
+        if self._loaded is None or not self._is_loaded(image_batch):
             self._loaded = None  # before the next are prepared, so that both are never held
             self._loaded = LoadedImages.of(image_batch, self.config)
             self._see(self._loaded.images)
         return self._loaded
+
+    def _is_loaded(self, image_batch: dict) -> bool:
+        """Whether the loaded images are these."""
+        return self._loaded is not None and self._loaded.is_of(image_batch)
 
     def _see(self, images: Images) -> None:
         """Have the densities of images worked out; those that have no pixel to draw are named in a warning."""

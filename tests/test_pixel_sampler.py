@@ -1,6 +1,8 @@
 """The sampler between nerfstudio's image batches and the walkers."""
 
 import copy
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -44,13 +46,12 @@ def train(
         mined, yx = miner.mine(batch, step)
         if mined["feedback"] is not None:
             target = mined["image"][:, :3]
-            predicted = target + 0.1 * torch.sin(yx).sum(-1, keepdim=True)
+            scale = torch.ones((), requires_grad=True)  # a model of one parameter
+            predicted = target + 0.1 * scale * torch.sin(yx).sum(-1, keepdim=True)
             if error_at is not None:
-                predicted = target + error_at(mined["indices"])[:, None]
+                predicted = target + scale * error_at(mined["indices"])[:, None]
             loss = mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), target, predicted)
-            mined["feedback"].loss_is_known()
-            if loss.requires_grad:
-                loss.backward()
+            loss.backward()
         batches.append(mined)
     return batches
 
@@ -282,13 +283,12 @@ def test_batches_drawn_ahead_are_those_drawn_in_time(sampling_type: str) -> None
 @pytest.mark.parametrize("sampling_type", ["dmc", "lmc", "error-map"])
 def test_the_next_batch_is_drawn_while_the_model_is_busy(sampling_type: str) -> None:
     """Once the loss is known, or the score where it is followed, `mine` only hands it out."""
-    miner, batch = sampler(sampling_type=sampling_type, draws_ahead=True), image_batch()
-    for step in range(3):
-        train(miner, batch, 1, start=step)
+    miner, batch, ahead = sampler(sampling_type=sampling_type, draws_ahead=True), image_batch(), None
+    for step in range(4):
+        (mined,) = train(miner, batch, 1, start=step)
+        assert ahead is None or mined is ahead
         assert miner._ahead is not None
-        _, ahead = miner._ahead.drawn.result()
-        assert miner.mine(batch, step + 1)[0] is ahead.batch
-        miner.settle()
+        ahead = miner._ahead.drawn.result()[0].batch
 
 
 def test_statistics_are_of_the_batch_in_flight_though_the_next_is_drawn() -> None:
@@ -305,6 +305,33 @@ def test_an_error_while_a_batch_is_drawn_ahead_is_raised_where_it_is_asked_for()
     train(miner, batch, 1, lambda indices: indices[:, 0] * torch.nan)
     with pytest.raises(FloatingPointError, match="Resume from the last checkpoint"):
         miner.mine(batch, 1)
+
+
+@pytest.mark.parametrize("sampling_type", ["dmc", "lmc"])
+@pytest.mark.parametrize("draws_ahead", [False, True])
+def test_nothing_keeps_the_images_of_a_sampler_that_is_no_longer_used(sampling_type: str, draws_ahead: bool) -> None:
+    miner, batch = sampler(sampling_type=sampling_type, draws_ahead=draws_ahead), image_batch()
+    train(miner, batch, 3)
+    miner.settle()
+    pixels = weakref.ref(batch["image"])
+    del miner, batch
+    gc.collect()
+    assert pixels() is None
+
+
+def test_a_number_of_rays_set_after_the_loss_counts_for_the_batch_drawn_ahead() -> None:
+    """As nerfstudio's DynamicBatchPipeline (instant-ngp) sets it, between forward and backward pass."""
+    miner, batch, ahead = sampler(draws_ahead=True), image_batch(), None
+    for step, rays in enumerate((60, 40, 90, 90)):
+        mined, yx = miner.mine(batch, step)
+        assert ahead is None or mined is ahead
+        predicted = mined["image"] + 0.1 * torch.ones((), requires_grad=True) * yx.sin().sum(-1, keepdim=True)
+        loss = mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), mined["image"], predicted)
+        miner.set_num_rays_per_batch(rays)
+        loss.backward()
+        assert miner._ahead is not None
+        ahead = miner._ahead.drawn.result()[0].batch
+        assert len(ahead["image"]) == rays
 
 
 def test_images_of_mixed_sizes_are_mined() -> None:

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,11 +69,14 @@ def small(method: str, data: Path, folder: Path, sampling_type: str = "lmc") -> 
     return config
 
 
-def trained(config: TrainerConfig) -> Trainer:
+def trained(config: TrainerConfig, draws_ahead: bool = False) -> Trainer:
     """Through nerfstudio's own trainer, to the end."""
     torch.manual_seed(0)
+    random.seed(0)  # the order that images are loaded in
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
+    if draws_ahead:  # as on a GPU
+        trainer.pipeline.datamanager.train_pixel_sampler._thread = ThreadPoolExecutor(1)
     trainer.train()
     trainer.pipeline.datamanager.train_pixel_sampler.settle()
     return trainer
@@ -93,6 +98,22 @@ def test_every_twin_trains_and_its_walkers_learn(
     saved = yaml.load(yaml.dump(config), Loader=yaml.Loader)  # as ns-eval does with config.yml
     assert saved.pipeline.model._target == config.pipeline.model._target
     assert saved.pipeline.datamanager._target == config.pipeline.datamanager._target
+
+
+@pytest.mark.parametrize(
+    ("method", "sampling_type"), [("softmining", "dmc"), ("softmining", "lmc"), ("softmining-vanilla", "lmc")]
+)
+def test_batches_drawn_ahead_train_as_those_drawn_in_time(
+    method: str, sampling_type: str, blender_scene: Path, tmp_path: Path
+) -> None:
+    """With one loss, or a coarse and a fine one."""
+    in_time, ahead = (
+        trained(small(method, blender_scene, tmp_path / str(draws_ahead), sampling_type), draws_ahead)
+        for draws_ahead in (False, True)
+    )
+    assert ahead.pipeline.datamanager.train_pixel_sampler._thread._threads  # it has been at work
+    one, two = (t.pipeline.datamanager.train_pixel_sampler.state() for t in (in_time, ahead))
+    torch.testing.assert_close(one, two, equal_nan=True)
 
 
 @pytest.mark.parametrize("method", ["softmining-vanilla", "softmining-tensorf", "softmining-depth"])

@@ -27,18 +27,19 @@ class Feedback:
     """The corrected loss of each ray, weight * l."""
     backpropagated: Float[Tensor, " rays"] | None = None
     """Sum over the loss terms of each ray's loss times the factor with which autograd reached it."""
-    when_complete: Callable[[], None] = lambda: None
-    """Called once nothing more is filled in: after the loss or, where a score is wanted, after its gradient."""
+    when_complete: Callable[[], None] | None = None
+    """Called in the backward pass as soon as nothing more is filled in, with the score only at its end."""
 
     def __post_init__(self) -> None:
-        if self.yx.requires_grad:
-            call = self.when_complete  # not self, which would be kept alive by what it holds
-            self.yx.register_post_accumulate_grad_hook(lambda _: call())
+        if self.when_complete is None or not self.yx.requires_grad:
+            return
+        call = self.when_complete
 
-    def loss_is_known(self) -> None:
-        """The forward pass is over."""
-        if not self.yx.requires_grad:
-            self.when_complete()
+        def complete(_: Tensor) -> None:
+            hook.remove()  # or it would keep alive whatever the call holds, as yx is a leaf
+            call()
+
+        hook = self.yx.register_post_accumulate_grad_hook(complete)
 
     def correct(
         self,
@@ -64,7 +65,11 @@ class Feedback:
         if self.yx.requires_grad and losses.requires_grad:
             # a hook that holds `losses` itself would keep the whole graph of every step alive
             losses.register_hook(lambda factor: self._reached(factor, per_ray))
-        return (self.weights * losses).mean()
+        corrected = (self.weights * losses).mean()
+        if self.when_complete is not None and corrected.requires_grad and not self.yx.requires_grad:
+            call = self.when_complete
+            corrected.register_hook(lambda _: call())
+        return corrected
 
     def _reached(self, factor: Float[Tensor, " rays"], per_ray: Float[Tensor, " rays"]) -> None:
         term = factor.detach() * per_ray
