@@ -94,7 +94,7 @@ def test_every_control_changes_the_sampler_whatever_it_started_from(
         ]:
             handle.value = value  # as from the browser: its callbacks run
             wait_until(lambda found=found, value=value: found(sampler.config) == value)
-        assert not sampler.walkers.yx.isnan().all()
+        assert sampler.walkers.error.isfinite().any()  # though with steps of 40 px all may have left the image
     finally:
         server.stop()
 
