@@ -11,49 +11,24 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from nerfstudio.data.pixel_samplers import PixelSampler
 from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from softmining_nerfstudio.drawn import Drawn
 from softmining_nerfstudio.learnt import Learnt
 from softmining_nerfstudio.loaded_images import LoadedImages
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.footprint import colours_around
 from softmining_nerfstudio.mining.images import Images
-from softmining_nerfstudio.mining.importance import effective_sample_size
 from softmining_nerfstudio.mining.respawn import Respawn
-from softmining_nerfstudio.mining.strategy import Seen, Strategy
+from softmining_nerfstudio.mining.strategy import Strategy
 from softmining_nerfstudio.mining.walkers import Walkers
 from softmining_nerfstudio.mining.walking import Walking
 from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.trace import Trace
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """A batch, and what the feedback on it is for."""
-
-    batch: dict
-    yx: Float[Tensor, "rays 2"]
-    """Where the rays were drawn, pixels."""
-    size: Int[Tensor, "rays 2"]
-    """Of their images."""
-    centres: Float[Tensor, "rays 2"]
-    """Of their pixels."""
-    statistics: dict[str, float]
-    """Of the strategy, as it was drawn."""
-
-    @property
-    def feedback(self) -> Feedback | None:
-        """None where the loss is plain and nothing is learnt."""
-        return self.batch["feedback"]
-
-    @property
-    def awaits_loss(self) -> bool:
-        """Whether there is feedback to come."""
-        return self.feedback is not None and self.feedback.error is None
 
 
 @dataclass(frozen=True)
@@ -62,7 +37,7 @@ class _Ahead:
 
     step: int
     rays: int
-    drawn: Future[tuple[_Drawn, Callable[[], None]]]
+    drawn: Future[tuple[Drawn, Callable[[], None]]]
     """And how to take that back."""
 
 
@@ -109,7 +84,7 @@ class SoftMiningPixelSampler(PixelSampler):
         self.trace = Trace()
         self._unreached = False
         """Whether this model's loss has turned out not to depend on where exactly its rays go."""
-        self._drawn: _Drawn | None = None
+        self._drawn: Drawn | None = None
         """The batch that has been handed out, until it has been learnt from."""
         self._thread = ThreadPoolExecutor(1, "soft-mining") if draws_ahead else None
         self._ahead: _Ahead | None = None
@@ -179,7 +154,7 @@ class SoftMiningPixelSampler(PixelSampler):
             drawn, self._drawn = self._drawn, None
             self._learn(drawn)
 
-    def _draw(self, image_batch: dict, step: int, rays: int) -> _Drawn:
+    def _draw(self, image_batch: dict, step: int, rays: int) -> Drawn:
         """The batch of a training step."""
         loaded = self._load(image_batch)
         images, uniform = loaded.images, round(self.config.uniform_share.at(step) * rays)
@@ -194,7 +169,7 @@ class SoftMiningPixelSampler(PixelSampler):
             batch["image"] = colours_around(images, slot, pixel, side, self.generator)
         centres = (pixel + 0.5).requires_grad_(self.strategy.needs_score and not self._unreached)
         batch["feedback"] = self._feedback(image_batch, step, centres)
-        return _Drawn(batch, yx, size, centres, self.strategy.statistics())
+        return Drawn(batch, yx, size, centres, self.strategy.statistics())
 
     def _feedback(self, image_batch: dict, step: int, centres: Float[Tensor, "rays 2"]) -> Feedback | None:
         """What the loss of a batch shall fill in."""
@@ -205,27 +180,14 @@ class SoftMiningPixelSampler(PixelSampler):
         then = None if self._thread is None else partial(self._draw_ahead, image_batch, step + 1)
         return Feedback(importance, alpha, centres, when_complete=then)
 
-    def _learn(self, drawn: _Drawn) -> None:
+    def _learn(self, drawn: Drawn) -> None:
         """Let the strategy learn from a batch whose loss has been computed."""
-        feedback = drawn.feedback
-        if feedback is None:
+        seen = drawn.seen()
+        if seen is None:
             return
-        assert feedback.error is not None
-        assert feedback.loss is not None
-        error, loss = torch.stack([feedback.error, feedback.loss]).cpu()  # which waits for a GPU once
-        score = feedback.score()
-        broken = int((~error.isfinite()).sum())
-        if broken == len(error):
-            raise FloatingPointError(
-                "training has diverged: no ray of the last batch has a finite colour. Resume from the last checkpoint "
-                "(--load-dir) with a lower learning rate."
-            )
-        if broken:
-            CONSOLE.print(f"[yellow]{broken} of {len(error)} rays had no finite colour and were left out of the loss")
-        if feedback.yx.requires_grad and score is None:
+        if drawn.centres.requires_grad and seen.score is None:
             self._unreached = True
             CONSOLE.print("No gradient reaches the pixel positions through this model: mining goes on without drift.")
-        seen = Seen(drawn.batch["indices"][:, 0], drawn.yx, drawn.size, error, loss, score)
         self.trace.add(seen)
         self.strategy.learn(seen)
 
@@ -237,9 +199,7 @@ class SoftMiningPixelSampler(PixelSampler):
             drawn = self._thread.submit(self._learn_and_draw, self._drawn, image_batch, step, rays)
             self._ahead = _Ahead(step, rays, drawn)
 
-    def _learn_and_draw(
-        self, last: _Drawn, image_batch: dict, step: int, rays: int
-    ) -> tuple[_Drawn, Callable[[], None]]:
+    def _learn_and_draw(self, last: Drawn, image_batch: dict, step: int, rays: int) -> tuple[Drawn, Callable[[], None]]:
         """Learn from the last batch, then draw; and how to take the drawing back."""
         self._learn(last)
         strategy, random, rays_so_far = copy(self.strategy), self.generator.get_state(), self.rays_so_far
@@ -250,24 +210,14 @@ class SoftMiningPixelSampler(PixelSampler):
 
         return self._draw(image_batch, step, rays), take_back
 
-    def _drawn_ahead(self, ahead: _Ahead) -> tuple[_Drawn, Callable[[], None]]:
+    def _drawn_ahead(self, ahead: _Ahead) -> tuple[Drawn, Callable[[], None]]:
         """Wait for the batch drawn ahead; the one before has been learnt from then, whatever comes."""
         self._ahead = self._drawn = None
         return ahead.drawn.result()
 
     def statistics(self) -> dict[str, float | Float[Tensor, ""]]:
         """What a person wants to know of the batch in flight; empty where nothing was mined."""
-        drawn = self._drawn
-        if drawn is None or drawn.feedback is None or drawn.awaits_loss:
-            return {}
-        assert drawn.feedback.error is not None
-        assert drawn.feedback.weights is not None
-        return {
-            "Mean Error": drawn.feedback.error.nanmean(),
-            "Effective Samples": effective_sample_size(drawn.feedback.weights),
-            **drawn.statistics,
-            "Alpha": drawn.feedback.alpha,
-        }
+        return {} if self._drawn is None else self._drawn.statistics()
 
     @property
     def walkers(self) -> Walkers | None:
