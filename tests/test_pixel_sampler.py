@@ -313,6 +313,8 @@ def test_nothing_keeps_the_images_of_a_sampler_that_is_no_longer_used(sampling_t
     miner, batch = sampler(sampling_type=sampling_type, draws_ahead=draws_ahead), image_batch()
     train(miner, batch, 3)
     miner.settle()
+    if miner._thread is not None:
+        miner._thread.shutdown()  # it lets go of its work a moment after that is done
     pixels = weakref.ref(batch["image"])
     del miner, batch
     gc.collect()
