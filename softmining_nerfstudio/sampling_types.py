@@ -75,8 +75,8 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     uniform_fraction: float = 0.1
     """Fraction of every batch drawn uniformly from all loaded images, whatever the sampling type."""
     warmup_steps: int | None = None
-    """All of the first batch is uniform, and less within so many training steps, down to that fraction: mined rays can
-    spoil the start of a training (see mining/uniform_share.py). By default 50 with dmc, 0 with all others."""
+    """Half of the first batch is uniform, and less within so many training steps, down to that fraction: mined rays
+    can spoil the start of a training (see mining/uniform_share.py). By default 50 with dmc, 0 with all others."""
     langevin: LangevinConfig = field(default_factory=LangevinConfig)
     """How the walkers of lmc move and die."""
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)

@@ -198,16 +198,16 @@ def test_the_uniform_share_covers_all_images() -> None:
 @pytest.mark.parametrize("sampling_type", SAMPLING_TYPES)
 def test_only_dmc_warms_up_unless_it_is_set(sampling_type: str) -> None:
     config = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
-    start = 1.0 if sampling_type == "dmc" else 0.1
+    start = 0.5 if sampling_type == "dmc" else 0.1
     assert [config.uniform_share.at(step) for step in (0, 45, 50, 10**6)] == [start, 0.1, 0.1, 0.1]
-    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, warmup_steps=4).uniform_share.at(2) == 0.5
+    assert SoftMiningPixelSamplerConfig(sampling_type=sampling_type, warmup_steps=4).uniform_share.at(2) == 0.25
 
 
 @pytest.mark.parametrize("sampling_type", SAMPLING_TYPES)
-def test_every_sampling_type_can_start_with_a_uniform_batch(sampling_type: str) -> None:
+def test_with_every_sampling_type_batches_can_be_uniform_alone(sampling_type: str) -> None:
     batch = image_batch()
     batch["image"] = torch.cat([batch["image"], torch.ones(IMAGES, HEIGHT, WIDTH, 1)], -1)  # foreground needs RGBA
-    miner = sampler(sampling_type=sampling_type, warmup_steps=3)
+    miner = sampler(sampling_type=sampling_type, uniform_fraction=1.0)
     assert [len(mined["indices"]) for mined in train(miner, batch, 5)] == [60] * 5
 
 
@@ -219,8 +219,8 @@ def test_walkers_take_over_from_uniform_rays() -> None:
         mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), mined["image"], mined["image"] + 0.1)
         assert len(yx) == 60
         placed.append(int(miner.walkers.yx.isfinite().all(-1).sum()))
-    assert placed[0] == 0
-    assert placed[1] == 6
+    assert placed[0] == 30
+    assert placed[1] >= 33
     assert placed[10] >= 54
 
 

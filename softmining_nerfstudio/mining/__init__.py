@@ -19,7 +19,7 @@ Read on in the order of one training step:
     walkers.py        the population, and its step: move, kill
     langevin.py       how walkers move in the paper: up the gradient, shaken by noise
     diffusion.py      how they move by default: without a gradient, in wide steps
-    uniform_share.py  how many rays are drawn anywhere instead, at first all of them
+    uniform_share.py  how many rays are drawn anywhere instead, at first half of them
     spread.py         how widely the error is spread, by which some are drawn on edges
     footprint.py      the colour that a ray is compared with, while rays are few
     importance.py     error -> weights, and the alpha schedule

@@ -5,8 +5,12 @@ import pytest
 from softmining_nerfstudio.mining.uniform_share import UniformShare
 
 
-def test_it_falls_from_the_whole_batch_to_the_fraction():
-    assert [UniformShare(0.25, 5).at(step) for step in range(7)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.25, 0.25, 0.25])
+def test_it_falls_from_half_of_the_batch_to_the_fraction():
+    assert [UniformShare(0.15, 5).at(step) for step in range(6)] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.15, 0.15])
+
+
+def test_a_fraction_above_a_half_stays():
+    assert [UniformShare(0.7, 5).at(step) for step in range(6)] == [0.7] * 6
 
 
 def test_without_a_warm_up_it_is_the_fraction():
