@@ -8,7 +8,7 @@ so that they mean the same at any resolution: the error around a pixel is known 
 move out of the image is not made, lest so wide steps leave its borders empty. What the paper has beyond this, the
 drift, needs a graph from the loss back through the cameras and bought nothing.
 
-Not all rays follow the error: half of the first batches is uniform (`uniform_share.py`), and the less error walkers
+Not all rays follow the error: at first half of them are uniform (`uniform_share.py`), and the less error walkers
 find, the more of the other rays are drawn anew on edges (`spread.py`).
 
 Named after the random walks with birth and death of Anderson, "A random-walk simulation of the Schroedinger equation",

@@ -13,9 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-START = 0.5
-"""The share with which a warm-up begins."""
-
 
 @dataclass(frozen=True)
 class UniformShare:
@@ -38,4 +35,4 @@ class UniformShare:
 
     def at(self, step: int) -> float:
         """The equation above."""
-        return max(self.fraction, START * (1 - step / self.warmup_steps)) if self.warmup_steps else self.fraction
+        return max(self.fraction, (1 - step / self.warmup_steps) / 2) if self.warmup_steps else self.fraction
