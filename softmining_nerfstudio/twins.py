@@ -19,12 +19,12 @@ from nerfstudio.models.instant_ngp import NGPModel
 from nerfstudio.models.tensorf import TensoRFModel
 from nerfstudio.utils.writer import EventName
 
-from softmining_nerfstudio.checkpoints import allow_numpy_scalars
-from softmining_nerfstudio.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
-from softmining_nerfstudio.mining.langevin import LangevinConfig
-from softmining_nerfstudio.model import mined
-from softmining_nerfstudio.sampling_types import SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.trainer import SoftMiningTrainerConfig
+from softmining_nerfstudio.mining.walks import Langevin
+from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.training.checkpoints import allow_numpy_scalars
+from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
+from softmining_nerfstudio.training.model import mined
+from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 
 allow_numpy_scalars()  # here, as every ns-* command imports its methods before it loads a checkpoint
 
@@ -76,7 +76,7 @@ def soft_mining(config: TrainerConfig, method_name: str | None = None) -> Traine
     twin = deepcopy(config)
     twin.pipeline.datamanager = _mining_datamanager(twin)
     if issubclass(twin.pipeline.model._target, NO_SCORE):
-        twin.pipeline.datamanager.pixel_sampler.langevin = LangevinConfig(drift=0.0)
+        twin.pipeline.datamanager.pixel_sampler.langevin = Langevin(drift=0.0)
     twin.method_name = method_name or f"softmining-{config.method_name}"
     twin.pipeline.model._target = mined(twin.pipeline.model._target)
     if getattr(twin.pipeline.model, "implementation", "torch") == "tcnn":

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from softmining_nerfstudio.checkpoints import allow_numpy_scalars
+from softmining_nerfstudio.training.checkpoints import allow_numpy_scalars
 
 COMMANDS = Path(sys.executable).parent
 HAS_OPEN3D = subprocess.run([sys.executable, "-c", "import open3d"], capture_output=True, check=False).returncode == 0

@@ -4,7 +4,6 @@ import copy
 import json
 import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +26,8 @@ from PIL import Image
 from torch import nn
 
 from softmining_nerfstudio.methods import TWINS
-from softmining_nerfstudio.trainer import SoftMiningTrainer
+from softmining_nerfstudio.sampling.ahead import Ahead
+from softmining_nerfstudio.training.trainer import SoftMiningTrainer
 from softmining_nerfstudio.twins import sequential, soft_mining
 
 RAYS = 64
@@ -76,7 +76,8 @@ def trained(config: TrainerConfig, draws_ahead: bool = False) -> Trainer:
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
     if draws_ahead:  # as on a GPU
-        trainer.pipeline.datamanager.train_pixel_sampler._thread = ThreadPoolExecutor(1)
+        sampler = trainer.pipeline.datamanager.train_pixel_sampler
+        sampler.ahead = Ahead(sampler.miner.remember)
     trainer.train()
     trainer.pipeline.datamanager.train_pixel_sampler.settle()
     return trainer
@@ -88,11 +89,11 @@ def test_every_twin_trains_and_its_walkers_learn(
 ) -> None:
     config = small(method, depth_scene if method == "softmining-depth" else blender_scene, tmp_path)
     trainer = trained(config)
-    strategy = trainer.pipeline.datamanager.train_pixel_sampler.strategy
+    strategy = trainer.pipeline.datamanager.train_pixel_sampler.miner.strategy
     assert strategy.walkers.error.isfinite().any()
     assert 0 < strategy.redrawn < 1
     assert strategy.needs_score == (method not in ("softmining-tensorf", "softmining-depth"))
-    assert not trainer.pipeline.datamanager.train_pixel_sampler._unreached
+    assert trainer.pipeline.datamanager.train_pixel_sampler.miner.score_arrives
     assert type(trainer.pipeline.model).__name__.startswith("SoftMining")
     assert len(list(trainer.checkpoint_dir.glob("*.ckpt"))) == 1
     saved = yaml.load(yaml.dump(config), Loader=yaml.Loader)  # as ns-eval does with config.yml
@@ -111,7 +112,6 @@ def test_batches_drawn_ahead_train_as_those_drawn_in_time(
         trained(small(method, blender_scene, tmp_path / str(draws_ahead), sampling_type), draws_ahead)
         for draws_ahead in (False, True)
     )
-    assert ahead.pipeline.datamanager.train_pixel_sampler._thread._threads  # it has been at work
     one, two = (t.pipeline.datamanager.train_pixel_sampler.state() for t in (in_time, ahead))
     torch.testing.assert_close(one, two, equal_nan=True)
 
@@ -235,7 +235,7 @@ def test_a_third_partys_method_is_mined(
     trainer = trained(config)
     assert theirs == before
     assert trainer.pipeline.model.colour.abs().max() > 0.1
-    assert trainer.pipeline.datamanager.train_pixel_sampler.strategy.walkers.error.isfinite().any()
+    assert trainer.pipeline.datamanager.train_pixel_sampler.miner.strategy.walkers.error.isfinite().any()
     assert capsys.readouterr().out.count("mining goes on without drift") == 1  # its colour is the same everywhere
 
 

@@ -13,9 +13,10 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from softmining_nerfstudio.benchmark import results, suite_file
+from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.errors import BenchmarkError, SuiteError
-from softmining_nerfstudio.benchmark.suite import Suite
+from softmining_nerfstudio.benchmark.run import suite_file
+from softmining_nerfstudio.benchmark.run.suite import Suite
 
 COMMANDS = {
     "run": "train and measure the methods of a suite",
@@ -62,8 +63,8 @@ def run(
         raise SuiteError(f"--jobs is {jobs}; expected a whole number from 1 on")
     read.require_scenes(scenes, data)
 
-    from softmining_nerfstudio.benchmark import plan, runner  # nerfstudio takes seconds to import
     from softmining_nerfstudio.benchmark.environment import environment
+    from softmining_nerfstudio.benchmark.run import plan, runner
 
     folder, console = output or Path("results") / suite.stem, Console()
     tasks = plan.tasks_of(read, read.runs(methods, scenes, read.seeds), data, folder)
@@ -111,7 +112,7 @@ def _say(console: Console, what: str, command: str) -> None:
 def _target(command: str) -> Any:
     """What tyro calls for a command; imported only when asked for, as that takes seconds."""
     if command == "report":
-        from softmining_nerfstudio.benchmark.report import report
+        from softmining_nerfstudio.benchmark.report.command import report
 
         return report
     if command == "sampler":

@@ -26,9 +26,9 @@ from rich.table import Table
 from torch import Tensor
 
 from softmining_nerfstudio.benchmark.errors import BenchmarkError
-from softmining_nerfstudio.checkpoints import allow_numpy_scalars
-from softmining_nerfstudio.perceptual import lazy_lpips
-from softmining_nerfstudio.rendering import current_error
+from softmining_nerfstudio.training.checkpoints import allow_numpy_scalars
+from softmining_nerfstudio.training.perceptual import lazy_lpips
+from softmining_nerfstudio.training.rendering import current_error
 
 SQUARES = (1, 2, 4, 8, 16, 32, 64)
 """Sides of the squares, pixels."""

@@ -29,8 +29,8 @@ from torch import Tensor
 
 from softmining_nerfstudio.benchmark.errors import BenchmarkError
 from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, Refusal, Results
-from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
-from softmining_nerfstudio.sampling_types import SAMPLING_TYPES, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
+from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 
 SAMPLERS = (NERFSTUDIO, *SAMPLING_TYPES)
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -131,7 +131,7 @@ class Contestant:
         """Choose one batch and report its errors to the sampler; returns the milliseconds of the choosing."""
         mines = isinstance(sampler, SoftMiningPixelSampler)
         if mines:
-            sampler.rays_so_far = 0
+            sampler.miner.rays_so_far = 0
         start = self.clock()
         batch, yx = sampler.mine(self.batch, self.steps) if mines else (sampler.sample(self.batch), None)
         milliseconds = 1000 * (self.clock() - start)

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from softmining_nerfstudio.benchmark.environment import environment
-from softmining_nerfstudio.benchmark.looks import COLORS, STYLE
+from softmining_nerfstudio.benchmark.report.looks import COLORS, STYLE
 
 NERFSTUDIO = "nerfstudio"
 FILE_NAME, PLOT_NAME = "sampler.jsonl", "sampler.png"

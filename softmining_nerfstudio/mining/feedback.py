@@ -1,39 +1,81 @@
-"""What one batch of mined rays reports back to the sampler. It travels inside the batch: sampler -> loss -> sampler."""
+"""What one batch of rays reports back. It travels with the batch: miner -> loss -> miner."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from softmining_nerfstudio.mining.importance import ImportanceConfig, colour_error
+from softmining_nerfstudio.mining.importance import Importance, colour_error
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the rays of a batch were drawn: first the strategy's rays, in its order, then the uniform ones."""
+
+    image: Int[Tensor, " rays"]
+    """Index in the data set."""
+    yx: Float[Tensor, "rays 2"]
+    """Position, pixels."""
+    size: Int[Tensor, "rays 2"]
+    """Height and width of each ray's image, pixels."""
+
+
+@dataclass(frozen=True)
+class Seen(Places):
+    """What the rays of a batch saw."""
+
+    error: Float[Tensor, " rays"]
+    """Mean over RGB of |f - f_gt|; NaN where it was not finite."""
+    loss: Float[Tensor, " rays"]
+    """Each ray's loss: corrected, if the strategy's loss is."""
+    score: Float[Tensor, "rays 2"] | None
+    """Gradient of the log loss, 1 / pixel; None where the strategy needs none, or the model lets none through."""
+
+    def first(self, n: int) -> Seen:
+        """What the first n rays saw."""
+        score = None if self.score is None else self.score[:n]
+        return Seen(self.image[:n], self.yx[:n], self.size[:n], self.error[:n], self.loss[:n], score)
 
 
 @dataclass
 class Feedback:
-    """Filled in by the loss in the forward pass and by autograd in the backward pass."""
+    """The loss fills it in during the forward pass, autograd during the backward pass.
 
-    importance: ImportanceConfig
+    Args:
+        wanted: whether anybody asks for it. Otherwise the loss stays plain, and nothing is filled in.
+    """
+
+    importance: Importance
     alpha: float
     """This step's alpha."""
+    places: Places
     yx: Float[Tensor, "rays 2"]
-    """Centres of the rays' pixels, in pixels; a leaf that requires grad where the sampler wants a score."""
+    """Centres of the rays' pixels, in pixels; a leaf that requires grad where the strategy wants a score."""
+    wanted: bool = True
+    of_strategy: dict[str, float] = field(default_factory=dict)
+    """The strategy's statistics when it drew the batch."""
     error: Float[Tensor, " rays"] | None = None
     weights: Float[Tensor, " rays"] | None = None
     loss: Float[Tensor, " rays"] | None = None
     """The corrected loss of each ray, weight * l."""
     backpropagated: Float[Tensor, " rays"] | None = None
     """Sum over the loss terms of each ray's loss times the factor with which autograd reached it."""
-    when_complete: Callable[[], None] | None = None
-    """Called in the backward pass as soon as nothing more is filled in, with the score only at its end."""
+    _when_complete: Callable[[], None] | None = None
 
-    def __post_init__(self) -> None:
-        if self.when_complete is None or not self.yx.requires_grad:
+    @property
+    def awaited(self) -> bool:
+        """Whether the loss has still to fill it in."""
+        return self.wanted and self.error is None
+
+    def when_complete(self, call: Callable[[], None]) -> None:
+        """Have `call` called in the backward pass as soon as nothing more is filled in; with a score, at its end."""
+        if not self.yx.requires_grad:
+            self._when_complete = call
             return
-        call = self.when_complete
 
         def complete(_: Tensor) -> None:
             hook.remove()  # or it would keep alive whatever the call holds, as yx is a leaf
@@ -47,14 +89,16 @@ class Feedback:
         target: Float[Tensor, "rays 3"],
         predicted: Float[Tensor, "rays 3"],
     ) -> Float[Tensor, ""]:
-        """The corrected loss, mean of Q^-alpha * l over the rays, and a note of what it was made of.
+        """The corrected loss: the mean of Q^-alpha * l over the rays. Keeps what it was made of.
 
-        A ray whose colour is not finite has no error (NaN), weight 0 and gradient 0; the sampler sees it and says so.
-        Called again in the same step (coarse, then fine), the last call's error is the one that counts.
+        A ray whose colour is not finite gets no error (NaN), weight 0 and gradient 0. If a step calls this twice
+        (coarse, then fine), the last call's error counts.
 
         Args:
             per_ray_loss: l(target, predicted), the model's own loss of each ray.
         """
+        if not self.wanted:
+            return per_ray_loss(target, predicted).mean()
         finite = predicted.isfinite() & target.isfinite()
         # substituted before the loss: a zero weight after it would still leave 0 * NaN in the gradient
         losses = per_ray_loss(torch.where(finite, target, 0), torch.where(finite, predicted, 0))
@@ -66,8 +110,8 @@ class Feedback:
             # a hook that holds `losses` itself would keep the whole graph of every step alive
             losses.register_hook(lambda factor: self._reached(factor, per_ray))
         corrected = (self.weights * losses).mean()
-        if self.when_complete is not None and corrected.requires_grad and not self.yx.requires_grad:
-            call = self.when_complete
+        if self._when_complete is not None and corrected.requires_grad:
+            call = self._when_complete
             corrected.register_hook(lambda _: call())
         return corrected
 
@@ -79,10 +123,17 @@ class Feedback:
         """Gradient of each ray's log loss with respect to its pixel position, 1 / pixel; None if none was asked for.
 
         yx.grad = sum of factor * grad l, where `factor` holds the weight, the 1/n of the mean, any loss multiplier
-        and the gradient scaler. Divided by the sum of factor * l all of them cancel, and grad log l is left. A
-        further loss that depends on the pixel position adds to it (nerfacto's distortion loss does, a little).
+        and the gradient scaler. Divided by the sum of factor * l, all of them cancel and grad log l is left. Another
+        loss that depends on the pixel position adds to it (nerfacto's distortion loss does, a little).
         """
         if self.yx.grad is None or self.backpropagated is None:
             return None
         tiny = torch.finfo(self.yx.grad.dtype).tiny  # a perfect ray has 0 / 0: no direction
         return self.yx.grad / (self.backpropagated[:, None].to(self.yx.grad) + tiny)  # the model may be on a GPU
+
+    def seen(self) -> Seen:
+        """What the rays saw, on the CPU. Waits for a GPU."""
+        assert self.error is not None
+        assert self.loss is not None
+        error, loss = torch.stack([self.error, self.loss]).cpu()  # waits only once
+        return Seen(self.places.image, self.places.yx, self.places.size, error, loss, self.score())

@@ -1,15 +1,14 @@
-"""Footprints: a ray is compared with the mean colour of as much of the image as it stands for.
+"""Footprints: a ray is compared with the mean colour of the part of the image that it stands for.
 
-The rays of a training are samples of its images. While they are few, detail that is finer than the distance between
-them teaches nothing: it is the noise of aliasing, in the loss and in the error that walkers follow. So the images are
-filtered before they are sampled, as in all signal processing, each ray's colour being the mean over a square of
+Rays sample the training images. While rays are few, detail finer than the distance between them is aliasing: noise in
+the loss, and in the error that walkers follow. So the images are filtered before they are sampled. A ray's target
+colour is the mean over a square around its pixel, of
 
-    side = sqrt(coverage * spread * pixels of the image / rays so far)     pixels
+    side = sqrt(coverage * spread * pixels of the image / rays so far)     pixels.
 
-around its pixel, which narrows as rays accumulate. Once `coverage` rays have been drawn for every pixel that they go to
-of one image, it is the pixel alone; a training that ends before that has not had the rays to tell finer detail. One
-image counts, not all of them, because they show the same scene: what the rays of one view tell, those of the others
-need not. And of that image the fraction counts on which the error is (`spread.py`), as mined rays hardly go elsewhere.
+The square narrows as rays accumulate. It is the pixel alone once there have been `coverage` rays for every pixel of one
+image. One image counts, not all of them, because they show the same scene. Of that image only the fraction counts that
+carries the error (`strategies/spread.py`), because mined rays hardly go elsewhere.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from softmining_nerfstudio.mining.images import Images, gather
+from softmining_nerfstudio.mining.pixels.images import Images, gather
 
 SAMPLES = 4
-"""Pixels looked at along each side of a footprint: the mean is estimated, at the same cost for any side."""
+"""Samples along each side of a footprint. They estimate the mean at the same cost for any side."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,7 @@ class Footprint:
     """
 
     coverage: float
-    """Rays for every pixel that they go to of one image, until a ray's colour is that of its pixel alone; 0: from the
-    start."""
+    """Rays per pixel until a target colour stops being a local mean. 0 turns the averaging off."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.coverage < float("inf"):
@@ -47,8 +45,8 @@ class Footprint:
 
         Args:
             size: height and width of each ray's image, pixels.
-            rays: drawn so far, of all images.
-            spread: fraction of the images that the rays go to.
+            rays: drawn so far, in all images.
+            spread: fraction of the images that carries the error.
         """
         return (self.coverage * spread * size.prod(-1) / rays).sqrt()
 
@@ -60,8 +58,8 @@ def colours_around(
     side: Float[Tensor, " n"],
     generator: torch.Generator,
 ) -> Shaped[Tensor, "n channels"]:
-    """The mean colour of each footprint; up to side 1, the pixel's own. Rows and columns outside of the image are
-    replaced by the pixel's, and what must not be drawn by the pixel."""
+    """The mean colour of each footprint; up to side 1, the pixel's own colour. The pixel's row or column stands in for
+    one outside of the image, and the pixel itself for one that must not be drawn."""
     across = torch.arange(SAMPLES)
     cell = torch.cartesian_prod(across, across)
     jittered = (cell + torch.rand((len(slot), *cell.shape), generator=generator)) / SAMPLES - 0.5

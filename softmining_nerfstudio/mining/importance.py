@@ -1,9 +1,9 @@
-"""Importance correction: what a ray counts in the loss, given how likely the miner was to draw it.
+"""Importance correction: how much a ray counts in the loss, given how likely the miner was to draw it.
 
     Q = e = mean over RGB of |f - f_gt|,     weight = Q^-alpha                                       (paper, eq. 9)
 
-The weights are no constant factor: they fall as rays get easier and so also act as a learning-rate schedule. The
-clamps are those of the released code.
+The weights grow as rays get easier, so they also act as a learning-rate schedule. The clamps are those of the released
+code.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class ImportanceConfig:
-    """The importance correction of the loss. The released code takes alpha 0.6 on object scenes, 0.8 on LLFF."""
+class Importance:
+    """The importance correction of the loss. The released code takes alpha 0.6 on object scenes, 0.8 on LLFF.
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
 
     alpha: float = 0.6
-    """0 is hard mining (no correction), 1 is unbiased importance sampling (full correction)."""
+    """Larger corrects more: 0 is hard mining (no correction), 1 is unbiased importance sampling."""
     alpha_warmup_steps: int = 1000
-    """Alpha rises by 1 / this each training step, until it is reached: a start without correction."""
+    """Larger corrects later: alpha rises from 0 by 1 / this each training step until it is reached. 0: no rise."""
     min_error: float = 2.0**-10
-    """Errors below this count as this one, in colour units of [0, 1]: bounds the weight of perfect rays."""
+    """Larger limits the weight of easy rays more. Smaller errors count as this one; colours are in [0, 1]."""
     min_weight: float = 0.2
-    """Lower bound of a weight."""
+    """Larger keeps hard rays from counting too little: the lower bound of a weight."""
     max_weight_stds: float = 1.0
-    """Upper bound of a weight: the batch's mean plus this many standard deviations; inf for none."""
-    normalize: bool = False
-    """Divide the weights by their mean, so that mining does not change the effective learning rate."""
+    """Larger lets easy rays count more. Upper bound of a weight: the batch's mean plus this many standard deviations;
+    inf for none."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
@@ -48,17 +51,14 @@ class ImportanceConfig:
         return min(step / self.alpha_warmup_steps, self.alpha) if self.alpha_warmup_steps else self.alpha
 
     def weights(self, error: Float[Tensor, " rays"], alpha: float) -> Float[Tensor, " rays"]:
-        """Q^-alpha of each ray, clamped as configured; 0 for a ray whose error is not finite."""
+        """Q^-alpha of each ray, clamped; 0 for a ray whose error is not finite."""
         finite = error.isfinite()
         weights = error.clamp(min=self.min_error) ** -alpha
         mean, std = moments(weights, finite)
         weights = weights.clamp(min=self.min_weight)
         if self.max_weight_stds < float("inf"):  # inf * 0 is NaN
             weights = weights.minimum(mean + self.max_weight_stds * std)
-        weights = torch.where(finite, weights, 0)
-        if self.normalize:
-            weights = weights * finite.sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
-        return weights
+        return torch.where(finite, weights, 0)
 
 
 def colour_error(predicted: Float[Tensor, "*rays 3"], target: Float[Tensor, "*rays 3"]) -> Float[Tensor, " *rays"]:
@@ -67,7 +67,7 @@ def colour_error(predicted: Float[Tensor, "*rays 3"], target: Float[Tensor, "*ra
 
 
 def effective_sample_size(weights: Float[Tensor, " rays"]) -> Float[Tensor, ""]:
-    """Share of the batch that as many equally weighted rays would make up: (sum w)^2 / (n sum w^2)."""
+    """Effective sample size of the weights, as a share of the batch: (sum w)^2 / (n sum w^2)."""
     return weights.sum() ** 2 / (len(weights) * (weights**2).sum())
 
 

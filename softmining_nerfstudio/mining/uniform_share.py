@@ -1,12 +1,12 @@
-"""How much of a batch is drawn uniformly from all images, whatever else is mined
+"""How much of a batch is drawn uniformly from all images, whatever else is mined:
 
     share = max(fraction, (1 - step / warm-up steps) / 2).
 
-The fraction is for what would otherwise be forgotten: it sees the easy regions again, in which errors may have grown,
-and tells what the error is of rays that were not chosen. The warm-up is for the start: before anything has been learnt
-the error tells little about what is hard to learn, and a model that hardly sees anything but edges and large errors may
-saturate for good. But one that hardly sees anything but an empty background does not start well, either, and ends lower
-for it; so no more than half of the rays are uniform at first.
+The uniform rays revisit easy regions, where errors may have grown, and give an unbiased estimate of the error.
+
+The warm-up is for the start. Errors tell little before the model has learnt anything, and a model that sees almost
+nothing but edges and large errors may saturate for good. One that sees almost nothing but an empty background starts
+badly as well, so at most half of the rays are uniform.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class UniformShare:
     """The share, over training.
 
     Raises:
-        ValueError: if the fraction is outside of [0, 1], or there are fewer than 0 warm-up steps.
+        ValueError: if the fraction is outside of [0, 1], or the warm-up steps are negative.
     """
 
-    fraction: float
+    fraction: float = 0.1
     """The share after the warm-up."""
-    warmup_steps: int
-    """Training steps within which the share falls to it from a half; 0: the fraction from the start."""
+    warmup_steps: int = 0
+    """Steps over which the share falls from one half to `fraction`. 0: no warm-up."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.fraction <= 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from softmining_nerfstudio.benchmark.report import report
+from softmining_nerfstudio.benchmark.report.command import report
 from softmining_nerfstudio.benchmark.results import Measurement, append
 
 STEPS = (0, 100, 200, 300, 400)

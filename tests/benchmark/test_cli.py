@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from softmining_nerfstudio.benchmark import cli, results
-from softmining_nerfstudio.benchmark.report import report
+from softmining_nerfstudio.benchmark.report.command import report
 from softmining_nerfstudio.benchmark.results import Run
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.toml"

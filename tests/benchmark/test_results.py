@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from softmining_nerfstudio.benchmark import progress, results
+from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.errors import NoResultsError, ResultsError
 from softmining_nerfstudio.benchmark.results import Failure, Measurement, append, load, repair
-from softmining_nerfstudio.benchmark.task import Task
+from softmining_nerfstudio.benchmark.run import progress
+from softmining_nerfstudio.benchmark.run.task import Task
 
 
 def measurement(step: int, method: str = "lmc", **options: object) -> Measurement:

@@ -12,9 +12,9 @@ import torch
 from softmining_nerfstudio.benchmark import sampler_cost
 from softmining_nerfstudio.benchmark.sampler_cost import SAMPLERS, Contestant, SamplerCost, held_bytes, image_batch
 from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, Refusal, Results
+from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
 from softmining_nerfstudio.mining.walkers import Walkers
-from softmining_nerfstudio.pixel_sampler import SoftMiningPixelSampler
-from softmining_nerfstudio.sampling_types import SAMPLING_TYPES
+from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler
 
 
 @pytest.fixture(autouse=True)
@@ -101,8 +101,8 @@ def test_the_model_does_not_run_on_the_clock(name: str, monkeypatch: pytest.Monk
 def test_every_step_has_the_widest_footprints_and_the_fewest_uniform_rays() -> None:
     measured = contestant("dmc")
     measured.take_turn(rays=1000, steps=20)
-    assert measured.sampler.rays_so_far == 1000
-    assert measured.sampler.config.uniform_share.at(0) == 0.1
+    assert measured.sampler.miner.rays_so_far == 1000
+    assert measured.sampler.config.recipe.uniform_share.at(0) == 0.1
 
 
 def test_the_stand_in_gives_the_walkers_errors_and_a_score() -> None:

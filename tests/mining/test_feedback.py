@@ -3,16 +3,17 @@
 import gc
 import math
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
 
-from softmining_nerfstudio.mining.feedback import Feedback
-from softmining_nerfstudio.mining.importance import ImportanceConfig
-from softmining_nerfstudio.mining.langevin import LangevinConfig
+from softmining_nerfstudio.mining.feedback import Feedback, Places
+from softmining_nerfstudio.mining.importance import Importance
 from softmining_nerfstudio.mining.walkers import Walkers
+from softmining_nerfstudio.mining.walks import Langevin
 
-SOFT = ImportanceConfig()
+SOFT = Importance()
 BROKEN = [math.nan, math.inf, -math.inf]
 
 
@@ -42,8 +43,12 @@ def rays(generator, n=12):
     return yx, torch.rand((n, 3), generator=generator, dtype=torch.float64)
 
 
+def places_at(yx):
+    return Places(torch.zeros(len(yx), dtype=torch.long), yx.float(), torch.full((len(yx), 2), 60))
+
+
 def feedback_at(yx, importance=SOFT, alpha=0.6):
-    return Feedback(importance, alpha, yx.clone().requires_grad_())
+    return Feedback(importance, alpha, places_at(yx), yx.clone().requires_grad_())
 
 
 def score_of(yx, target, per_ray=squared, factor=1.0, importance=SOFT, alpha=0.6, painting=None):
@@ -84,7 +89,7 @@ def test_the_batch_size_cancels(generator, n):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("importance", [SOFT, ImportanceConfig(normalize=True), ImportanceConfig(min_weight=3.0)])
+@pytest.mark.parametrize("importance", [SOFT, Importance(min_weight=3.0)])
 def test_the_weights_cancel(generator, alpha, importance):
     yx, target = rays(generator)
     torch.testing.assert_close(score_of(yx, target, importance=importance, alpha=alpha), score_of(yx, target))
@@ -170,10 +175,9 @@ def test_a_broken_ray_harms_only_itself(generator, value, where, of_target):
         torch.testing.assert_close(parameter.grad, expected.grad * 11 / 12)  # the mean is over all rays
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-def test_a_batch_of_broken_rays_has_no_gradient(generator, normalize):
+def test_a_batch_of_broken_rays_has_no_gradient(generator):
     (yx, target), painting = rays(generator), Painting()
-    feedback = feedback_at(yx, ImportanceConfig(normalize=normalize))
+    feedback = feedback_at(yx)
     feedback.correct(squared, target, painting(feedback.yx) + math.nan).backward()
     assert feedback.error.isnan().all()
     assert all((parameter.grad == 0).all() for parameter in painting.parameters())
@@ -190,7 +194,7 @@ def test_a_perfect_ray_has_no_direction(generator, per_ray):
 
 def test_without_a_gradient_asked_for_there_is_no_score(generator):
     (yx, target), painting = rays(generator), Painting()
-    feedback = Feedback(SOFT, 0.6, yx)
+    feedback = Feedback(SOFT, 0.6, places_at(yx), yx)
     feedback.correct(squared, target, painting(yx)).backward()
     assert feedback.score() is None
     assert feedback.error is not None
@@ -245,11 +249,8 @@ def test_the_drift_is_the_same_in_pixels_for_any_batch_size_and_resolution(gener
     feedback.correct(squared, target.expand(copies, 3), Painting()(feedback.yx - corner)).backward()
     after, _ = Walkers(here[None], torch.ones((1, copies), dtype=torch.float64)).step(
         torch.arange(copies),
-        feedback.error,
-        feedback.loss,
-        feedback.score(),
-        torch.full((copies, 2), size),
-        LangevinConfig(drift=4.0, noise=0.0, respawn_fraction=0.0),
+        replace(feedback.seen(), size=torch.full((copies, 2), size)),
+        Langevin(drift=4.0, noise=0.0, respawn_fraction=0.0),
         generator,
     )
     expected = 4 * score_of(torch.full((1, 2), 59.5, dtype=torch.float64), target)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from softmining_nerfstudio.mining.footprint import Footprint, colours_around, mean_colour
-from softmining_nerfstudio.mining.images import Images, Packed
+from softmining_nerfstudio.mining.pixels.images import Images, Packed
 
 
 def ramp(height=60, width=80):

@@ -6,9 +6,9 @@ import statistics
 import pytest
 import torch
 
-from softmining_nerfstudio.mining.importance import ImportanceConfig, colour_error, effective_sample_size, moments
+from softmining_nerfstudio.mining.importance import Importance, colour_error, effective_sample_size, moments
 
-UNCLAMPED = ImportanceConfig(min_error=1e-9, min_weight=0.0, max_weight_stds=math.inf)
+UNCLAMPED = Importance(min_error=1e-9, min_weight=0.0, max_weight_stds=math.inf)
 ERRORS = {
     "typical": [0.3, 0.02, 0.11, 0.5, 0.07, 0.9],
     "perfect rays": [0.0, 0.0, 0.4, 1e-5, 0.2],
@@ -26,8 +26,7 @@ def naive_weights(errors, alpha, config):
     if math.isfinite(config.max_weight_stds):
         highest = statistics.mean(plain) + config.max_weight_stds * spread
     clamped = iter([min(max(weight, config.min_weight), highest) for weight in plain])
-    weights = [next(clamped) if math.isfinite(error) else 0.0 for error in errors]
-    return [weight * len(plain) / sum(weights) for weight in weights] if config.normalize else weights
+    return [next(clamped) if math.isfinite(error) else 0.0 for error in errors]
 
 
 @pytest.mark.parametrize("errors", ERRORS.values(), ids=ERRORS)
@@ -35,13 +34,12 @@ def naive_weights(errors, alpha, config):
 @pytest.mark.parametrize(
     "config",
     [
-        ImportanceConfig(),
-        ImportanceConfig(normalize=True),
-        ImportanceConfig(min_error=0.1, min_weight=2.0, max_weight_stds=0.5),
-        ImportanceConfig(max_weight_stds=math.inf),
+        Importance(),
+        Importance(min_error=0.1, min_weight=2.0, max_weight_stds=0.5),
+        Importance(max_weight_stds=math.inf),
         UNCLAMPED,
     ],
-    ids=["default", "normalised", "narrow", "no upper bound", "unclamped"],
+    ids=["default", "narrow", "no upper bound", "unclamped"],
 )
 def test_weights_agree_with_a_naive_loop(errors, alpha, config):
     expected = torch.tensor(naive_weights(errors, alpha, config))
@@ -49,46 +47,35 @@ def test_weights_agree_with_a_naive_loop(errors, alpha, config):
 
 
 @pytest.mark.parametrize("stds", [0.0, 1.0, math.inf])
-@pytest.mark.parametrize("normalize", [False, True])
-def test_hard_mining_corrects_nothing(generator, stds, normalize):
-    config = ImportanceConfig(max_weight_stds=stds, normalize=normalize)
+def test_hard_mining_corrects_nothing(generator, stds):
+    config = Importance(max_weight_stds=stds)
     assert torch.equal(config.weights(torch.rand(4096, generator=generator), 0.0), torch.ones(4096))
 
 
 @pytest.mark.parametrize("alpha", [0.3, 1.0])
 def test_harder_rays_weigh_less(generator, alpha):
     error = torch.rand(100, generator=generator).sort().values
-    assert (ImportanceConfig().weights(error, alpha).diff() <= 0).all()
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
-def test_normalised_weights_of_finite_rays_have_mean_one(generator, alpha):
-    error = torch.rand(1000, generator=generator)
-    error[::7] = math.nan
-    weights = ImportanceConfig(normalize=True).weights(error, alpha)
-    torch.testing.assert_close(weights[error.isfinite()].mean(), torch.tensor(1.0))
+    assert (Importance().weights(error, alpha).diff() <= 0).all()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("normalize", [False, True])
-def test_a_non_finite_error_weighs_nothing_and_leaves_the_others_alone(generator, value, normalize):
-    error, config = torch.rand(50, generator=generator), ImportanceConfig(normalize=normalize)
+def test_a_non_finite_error_weighs_nothing_and_leaves_the_others_alone(generator, value):
+    error, config = torch.rand(50, generator=generator), Importance()
     broken = torch.arange(50) % 9 == 4
     weights = config.weights(torch.where(broken, value, error), 0.6)
     assert (weights[broken] == 0).all()
     torch.testing.assert_close(weights[~broken], config.weights(error[~broken], 0.6))
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-def test_a_batch_of_non_finite_errors_weighs_nothing(normalize):
-    weights = ImportanceConfig(normalize=normalize).weights(torch.full((4,), math.nan), 0.6)
+def test_a_batch_of_non_finite_errors_weighs_nothing():
+    weights = Importance().weights(torch.full((4,), math.nan), 0.6)
     assert torch.equal(weights, torch.zeros(4))
 
 
 def test_errors_are_left_as_they_were(generator):
     error = torch.rand(50, generator=generator) * 1e-3
     copy = error.clone()
-    ImportanceConfig().weights(error, 0.6)
+    Importance().weights(error, 0.6)
     assert torch.equal(error, copy)
 
 
@@ -121,7 +108,7 @@ def test_less_correction_is_biased_towards_hard_pixels(generator, alpha, least):
     ],
 )
 def test_alpha_rises_by_one_over_its_warmup_until_it_is_reached(alpha, warmup, steps):
-    config = ImportanceConfig(alpha=alpha, alpha_warmup_steps=warmup)
+    config = Importance(alpha=alpha, alpha_warmup_steps=warmup)
     assert {step: config.alpha_at(step) for step in steps} == pytest.approx(steps)
 
 
@@ -175,4 +162,4 @@ def test_moments_are_those_of_the_chosen_values(generator):
 )
 def test_an_impossible_setting_is_named_with_what_is_allowed(fields, message):
     with pytest.raises(ValueError, match=message):
-        ImportanceConfig(**fields)
+        Importance(**fields)

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from softmining_nerfstudio.mining.langevin import LangevinConfig
+from softmining_nerfstudio.mining.feedback import Seen
 from softmining_nerfstudio.mining.walkers import Walkers, lowest
+from softmining_nerfstudio.mining.walks import Langevin
 
-STILL = LangevinConfig(drift=0.0, noise=0.0, respawn_fraction=0.0)
+STILL = Langevin(drift=0.0, noise=0.0, respawn_fraction=0.0)
 NON_FINITE = [math.nan, math.inf, -math.inf]
 
 
@@ -20,12 +21,18 @@ def population(generator, images=3, per_image=5, size=(40, 60)):
 
 def situation(generator, n, size=(40, 60)):
     """What n walkers saw: distinct losses, gentle scores."""
-    return {
-        "error": torch.rand(n, generator=generator),
-        "loss": torch.randperm(n, generator=generator) + 1.0,
-        "score": torch.randn((n, 2), generator=generator) / 10,
-        "size": torch.tensor(size).expand(n, 2),
-    }
+    return seen_by(
+        error=torch.rand(n, generator=generator),
+        loss=torch.randperm(n, generator=generator) + 1.0,
+        score=torch.randn((n, 2), generator=generator) / 10,
+        size=torch.tensor(size).expand(n, 2),
+    )
+
+
+def seen_by(error, loss, score, size):
+    """Walkers do not ask where their rays were drawn: they know."""
+    n = len(error)
+    return Seen(torch.zeros(n, dtype=torch.long), torch.zeros(n, 2), size, error, loss, score)
 
 
 def positions(walkers, index):
@@ -78,7 +85,7 @@ def test_placing_moves_the_named_walkers_only(generator):
 
 def test_without_drift_and_noise_walkers_stay_where_they_are(generator):
     walkers = population(generator)
-    after, died = walkers.step(torch.arange(15), **situation(generator, 15), walk=STILL, generator=generator)
+    after, died = walkers.step(torch.arange(15), situation(generator, 15), walk=STILL, generator=generator)
     assert torch.equal(after.yx, walkers.yx)
     assert not died.any()
 
@@ -86,9 +93,9 @@ def test_without_drift_and_noise_walkers_stay_where_they_are(generator):
 @pytest.mark.parametrize("noise", [0.5, 8.0, 100.0])
 @pytest.mark.parametrize("drift", [0.0, 4.0, 1e6])
 def test_walkers_stay_inside_their_image_or_die(generator, drift, noise):
-    walkers, config = population(generator), LangevinConfig(drift, noise)
+    walkers, config = population(generator), Langevin(drift, noise)
     for _ in range(20):
-        walkers, died = walkers.step(torch.arange(15), **situation(generator, 15), walk=config, generator=generator)
+        walkers, died = walkers.step(torch.arange(15), situation(generator, 15), walk=config, generator=generator)
         yx = positions(walkers, torch.arange(15))
         assert torch.equal(yx.isnan().all(-1), died)
         assert ((yx[~died] >= 0) & (yx[~died] < torch.tensor([40, 60]))).all()
@@ -99,43 +106,36 @@ def test_walkers_stay_inside_their_image_or_die(generator, drift, noise):
 )
 def test_a_walker_dies_exactly_where_its_image_ends(generator, step, dies):
     walkers = Walkers(torch.full((1, 1, 2), 0.5), torch.full((1, 1), math.nan))
-    seen = {
-        "error": torch.ones(1),
-        "loss": torch.ones(1),
-        "score": torch.tensor([step]),
-        "size": torch.tensor([[4, 6]]),
-    }
-    _, died = walkers.step(
-        torch.tensor([0]), **seen, walk=LangevinConfig(1.0, 0.0, respawn_fraction=0.0), generator=generator
-    )
+    seen = seen_by(torch.ones(1), torch.ones(1), torch.tensor([step]).float(), torch.tensor([[4, 6]]))
+    _, died = walkers.step(torch.tensor([0]), seen, walk=Langevin(1.0, 0.0, respawn_fraction=0.0), generator=generator)
     assert died.item() is dies
 
 
 def test_only_the_named_walkers_move_and_see(generator):
     walkers, index = population(generator), torch.tensor([7, 3])
     seen = situation(generator, 2)
-    after, _ = walkers.step(index, **seen, walk=LangevinConfig(), generator=generator)
+    after, _ = walkers.step(index, seen, walk=Langevin(), generator=generator)
     others = torch.ones(15, dtype=torch.bool).index_fill(0, index, False)
     assert torch.equal(positions(after, others), positions(walkers, others))
     assert torch.equal(after.error.flatten()[others], walkers.error.flatten()[others])
-    assert torch.equal(after.error.flatten()[index], seen["error"])
+    assert torch.equal(after.error.flatten()[index], seen.error)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_model_may_report_in_half_precision(generator, dtype):
     walkers, seen = population(generator), situation(generator, 15)
-    halved = {name: values if name == "size" else values.to(dtype) for name, values in seen.items()}
-    after, _ = walkers.step(torch.arange(15), **halved, walk=STILL, generator=generator)
+    halved = replace(seen, **{name: getattr(seen, name).to(dtype) for name in ("error", "loss", "score")})
+    after, _ = walkers.step(torch.arange(15), halved, walk=STILL, generator=generator)
     assert after.yx.dtype == after.error.dtype == torch.float32
-    torch.testing.assert_close(after.error.flatten(), seen["error"], atol=0.01, rtol=0)
+    torch.testing.assert_close(after.error.flatten(), seen.error, atol=0.01, rtol=0)
 
 
 def test_inputs_are_left_as_they_were(generator):
     walkers, seen, index = population(generator), situation(generator, 15), torch.randperm(15, generator=generator)
-    seen["score"][3] = math.nan
-    tensors = [walkers.yx, walkers.error, index, *seen.values()]
+    seen.score[3] = math.nan
+    tensors = [walkers.yx, walkers.error, index, *(value for value in vars(seen).values() if value is not None)]
     copies = [tensor.clone() for tensor in tensors]
-    walkers.step(index, **seen, walk=LangevinConfig(), generator=generator)
+    walkers.step(index, seen, walk=Langevin(), generator=generator)
     walkers.place(index, torch.zeros(15, 2))
     walkers.grown(9)
     walkers.choose(torch.arange(3), torch.arange(3), 4, generator)
@@ -149,7 +149,7 @@ def test_same_seed_same_chain(generator):
     def chain(seed):
         walkers, own = start, torch.Generator().manual_seed(seed)
         for _ in range(4):
-            walkers, _ = walkers.step(torch.arange(15), **seen, walk=LangevinConfig(noise=1.0), generator=own)
+            walkers, _ = walkers.step(torch.arange(15), seen, walk=Langevin(noise=1.0), generator=own)
         return walkers.yx.nan_to_num(-1)
 
     assert torch.equal(chain(5), chain(5))
@@ -158,11 +158,11 @@ def test_same_seed_same_chain(generator):
 
 def test_the_order_in_which_walkers_are_named_does_not_matter(generator):
     walkers, seen, order = population(generator), situation(generator, 15), torch.randperm(15, generator=generator)
-    seen["error"][4], seen["score"][9] = math.nan, math.inf
-    config = LangevinConfig(noise=0.0, respawn_fraction=0.3)
-    after, died = walkers.step(torch.arange(15), **seen, walk=config, generator=generator)
-    permuted = {name: values[order] for name, values in seen.items()}
-    after_permuted, died_permuted = walkers.step(order, **permuted, walk=config, generator=generator)
+    seen.error[4], seen.score[9] = math.nan, math.inf
+    config = Langevin(noise=0.0, respawn_fraction=0.3)
+    after, died = walkers.step(torch.arange(15), seen, walk=config, generator=generator)
+    permuted = Seen(*(values[order] for values in vars(seen).values()))
+    after_permuted, died_permuted = walkers.step(order, permuted, walk=config, generator=generator)
     torch.testing.assert_close(after_permuted.yx, after.yx, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(after_permuted.error, after.error, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(died_permuted, died[order])
@@ -175,11 +175,8 @@ def test_a_step_is_the_same_in_pixels_for_any_batch_size_and_resolution(generato
     score = torch.tensor([[0.25, -1.5]]).expand(images, 2)
     after, _ = walkers.step(
         torch.arange(images),
-        torch.ones(images),
-        torch.ones(images),
-        score,
-        torch.tensor(size).expand(images, 2),
-        LangevinConfig(drift=4.0, noise=0.0, respawn_fraction=0.0),
+        seen_by(torch.ones(images), torch.ones(images), score, torch.tensor(size).expand(images, 2)),
+        Langevin(drift=4.0, noise=0.0, respawn_fraction=0.0),
         generator,
     )
     assert torch.equal(after.yx - walkers.yx, torch.tensor([1.0, -6.0]).expand(images, 1, 2))
@@ -188,9 +185,9 @@ def test_a_step_is_the_same_in_pixels_for_any_batch_size_and_resolution(generato
 @pytest.mark.parametrize("score", [None, torch.zeros(5000, 2)])
 def test_the_noise_is_normal_with_its_deviation_in_pixels(generator, score):
     walkers = Walkers(torch.full((1, 5000, 2), 500.0), torch.ones(1, 5000))
-    seen = {"error": torch.ones(5000), "loss": torch.ones(5000), "size": torch.full((5000, 2), 1000)}
-    config = LangevinConfig(noise=16.0, respawn_fraction=0.0)
-    after, _ = walkers.step(torch.arange(5000), score=score, **seen, walk=config, generator=generator)
+    seen = seen_by(torch.ones(5000), torch.ones(5000), None, torch.full((5000, 2), 1000))
+    config = Langevin(noise=16.0, respawn_fraction=0.0)
+    after, _ = walkers.step(torch.arange(5000), replace(seen, score=score), walk=config, generator=generator)
     moved = (after.yx - walkers.yx)[0] / 16
     assert moved.mean(0).abs().max() < 0.06
     torch.testing.assert_close(moved.T.cov(), torch.eye(2), atol=0.08, rtol=0)
@@ -203,19 +200,19 @@ def test_the_noise_is_normal_with_its_deviation_in_pixels(generator, score):
 def test_exactly_the_walkers_of_lowest_loss_die(generator, n, fraction):
     walkers, seen = population(generator, images=1, per_image=n), situation(generator, n)
     config = replace(STILL, respawn_fraction=fraction)
-    _, died = walkers.step(torch.arange(n), **seen, walk=config, generator=generator)
+    _, died = walkers.step(torch.arange(n), seen, walk=config, generator=generator)
     assert died.sum() == round(n * fraction)
-    assert torch.equal(died, seen["loss"] <= round(n * fraction))
+    assert torch.equal(died, seen.loss <= round(n * fraction))
 
 
 def test_a_move_onto_a_forbidden_pixel_is_not_made(generator):
     walkers, seen = population(generator, images=1, per_image=500), situation(generator, 500)
     left = walkers.yx[..., 1] < 30
     walkers = replace(walkers, yx=torch.where(left[..., None], walkers.yx, walkers.yx - torch.tensor([0.0, 30.0])))
-    config = LangevinConfig(drift=0.0, noise=8.0, respawn_fraction=0.0)
+    config = Langevin(drift=0.0, noise=8.0, respawn_fraction=0.0)
 
     def step(allowed):
-        return walkers.step(torch.arange(500), **seen, walk=config, generator=generator.manual_seed(3), allowed=allowed)
+        return walkers.step(torch.arange(500), seen, walk=config, generator=generator.manual_seed(3), allowed=allowed)
 
     (free, died), (kept, died_too) = step(None), step(lambda yx: yx[:, 1] < 30)
     barred = (free.yx[..., 1] >= 30) & ~died
@@ -235,9 +232,9 @@ def test_of_equal_losses_the_first_are_the_lowest():
 def test_a_non_finite_number_kills_its_own_walker_and_no_other(generator, what, value):
     walkers, seen = population(generator), situation(generator, 15)
     config = replace(STILL, drift=1e-3)
-    healthy, _ = walkers.step(torch.arange(15), **seen, walk=config, generator=generator)
-    seen[what][6] = value
-    after, died = walkers.step(torch.arange(15), **seen, walk=config, generator=generator)
+    healthy, _ = walkers.step(torch.arange(15), seen, walk=config, generator=generator)
+    getattr(seen, what)[6] = value
+    after, died = walkers.step(torch.arange(15), seen, walk=config, generator=generator)
     assert died.nonzero().tolist() == [[6]]
     others = torch.arange(15) != 6
     assert torch.equal(positions(after, others), positions(healthy, others))
@@ -266,7 +263,10 @@ def largest_deviation_after_a_long_chain(config, generator, n=2000, steps=150):
         centres = positions(walkers, slice(None)).floor() + 0.5
         log_density, score = mixture(centres)
         walkers, _ = walkers.step(
-            torch.arange(n), log_density.exp(), log_density.exp(), score, size.expand(n, 2), config, generator
+            torch.arange(n),
+            seen_by(log_density.exp(), log_density.exp(), score, size.expand(n, 2)),
+            config,
+            generator,
         )
     yx = positions(walkers, slice(None))
     row, column = (yx[yx.isfinite().all(-1)] / 20).long().unbind(-1)
@@ -276,7 +276,7 @@ def largest_deviation_after_a_long_chain(config, generator, n=2000, steps=150):
     return (shares - exact / exact.sum()).abs().max()
 
 
-LANGEVIN = LangevinConfig(drift=6.0**2 / 2, noise=6.0, respawn_fraction=0.0)
+LANGEVIN = Langevin(drift=6.0**2 / 2, noise=6.0, respawn_fraction=0.0)
 
 
 def test_the_chain_converges_to_the_density_of_the_error(generator):
@@ -301,9 +301,9 @@ def test_a_chain_with_other_drift_or_noise_does_not(generator, wrong):
 )
 def test_an_impossible_setting_is_named_with_what_is_allowed(fields, message):
     with pytest.raises(ValueError, match=message):
-        LangevinConfig(**fields)
+        Langevin(**fields)
 
 
 @pytest.mark.parametrize("fields", [{"drift": 0.0, "noise": 0.0}, {"respawn_fraction": 0.0}, {"respawn_fraction": 1.0}])
 def test_the_limits_themselves_are_allowed(fields):
-    LangevinConfig(**fields)
+    Langevin(**fields)

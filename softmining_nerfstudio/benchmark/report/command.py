@@ -1,0 +1,87 @@
+"""The report on a results folder: tables in the terminal and in Markdown, and plots.
+
+Only finished runs are compared; others are listed as what they are.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import rich.box
+import rich.table
+import tyro
+from rich.console import Console
+
+from softmining_nerfstudio.benchmark.report import plots as drawing
+from softmining_nerfstudio.benchmark.report.about import about, notes
+from softmining_nerfstudio.benchmark.report.study import Clock, Results, read
+from softmining_nerfstudio.benchmark.report.tables import Table, all_tables
+
+
+def report(
+    folder: tyro.conf.Positional[Path],
+    *,
+    clock: Clock = "wall",
+    markdown: Path | None = None,
+    plots: Path | None = None,
+    targets: tuple[float, ...] = (),
+    methods: tuple[str, ...] = (),
+) -> None:
+    """Print the report on a results folder, and write it.
+
+    Args:
+        folder: where `softmining-bench run` wrote measurements.jsonl and suite.json.
+        clock: what time means: on the wall, or that of all threads on the processor, which other work of the machine
+            disturbs less (meaningless where a GPU computes).
+        markdown: a file for the same tables.
+        plots: a folder for the plots, as PNG and SVG.
+        targets: the fixed PSNRs, dB; by default the whole ones that the baseline passes in its second half.
+        methods: report on these only (and on the baseline); by default on all.
+
+    Raises:
+        ResultsError: if there are no results, the baseline has no finished run, a method is not in the suite, or a
+            record is malformed.
+    """
+    found = read(folder, clock, methods)
+    tables = all_tables(found.study, targets)
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
+    console.print("\n".join(about(found.record, found.study)), end="\n\n")
+    for table in tables:
+        console.print(_for_terminal(table), end="\n\n")
+    console.print("\n".join(notes(found.record)))
+    if found.missing:
+        console.print("\n".join(["", "Left out:", *found.missing]))
+    drawn = drawing.write(found.study, folder, plots) if plots else []
+    if markdown:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        links = [Path(os.path.relpath(path, markdown.parent)).as_posix() for path in drawn]
+        markdown.write_text(_markdown(found, tables, links), encoding="utf-8")
+        console.print(f"Wrote {markdown}")
+
+
+def _for_terminal(table: Table) -> rich.table.Table:
+    shown = rich.table.Table(title=table.title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD)
+    shown.add_column(table.header[0], no_wrap=True)
+    for title in table.header[1:]:
+        shown.add_column(title, justify="right")
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
+
+
+def _markdown(found: Results, tables: Sequence[Table], plots: Sequence[str]) -> str:
+    def row(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
+    parts = ["\n\n".join(about(found.record, found.study))]
+    for table in tables:
+        rule = ["---", *["---:"] * (len(table.header) - 1)]
+        parts.append(f"**{table.title}**\n\n" + "\n".join(map(row, [table.header, rule, *table.rows])))
+    parts.append("\n".join(f"- {note}" for note in notes(found.record)))
+    if found.missing:
+        parts.append("Left out:\n\n" + "\n".join(f"- {run}" for run in found.missing))
+    parts += [f"![{Path(path).stem}]({path})" for path in plots if path.endswith(".png")]
+    return "\n\n".join(parts) + "\n"

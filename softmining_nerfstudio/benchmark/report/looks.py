@@ -1,0 +1,49 @@
+"""How the methods are drawn: a colour means the same method in every plot."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from softmining_nerfstudio.benchmark.report.study import Column, Study
+
+BEST_COLOR = "#D55E00"
+COLORS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933", "#44AA99")
+"""Okabe and Ito's, and of Tol's muted ones where those end."""
+STYLE: dict[Any, Any] = {
+    **{"font.size": 8, "axes.titlesize": 9, "axes.titleweight": "bold", "svg.fonttype": "none"},
+    **{"axes.spines.top": False, "axes.spines.right": False, "savefig.dpi": 200, "savefig.facecolor": "white"},
+    **{"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.6},
+}
+PANEL = 3.5, 2.7
+"""Width and height of a panel, inches: that of a column of text."""
+
+
+class Look(NamedTuple):
+    """How a method is drawn."""
+
+    color: str
+    style: Any
+    width: float
+    band: float
+    """Opacity."""
+
+
+def looks_of(study: Study) -> dict[str, Look]:
+    """The baseline is black, the tuned one dashed; the method that is most ahead at equal time is thick."""
+
+    def ahead(method: str) -> tuple[int, float]:
+        gains = [study.spread([scene], method, Column("", study.gain)) for scene in study.scenes]
+        medians = [gain.median.low for gain in gains if gain]
+        return len(medians), sum(medians)
+
+    others = [method for method in study.methods if method not in (study.baseline, study.tuned)]
+    best = max(others, key=ahead, default=None)
+    looks = {study.baseline: Look("black", "-", 1.6, 0.2)}
+    if study.tuned:
+        looks[study.tuned] = Look("black", (0, (4, 1.5)), 1.3, 0.15)
+    if best:
+        looks[best] = Look(BEST_COLOR, "-", 2.2, 0.25)
+    for number, method in enumerate(method for method in others if method != best):
+        dashes = ("-", (0, (5, 1)), (0, (1, 1)))[number // len(COLORS) % 3]
+        looks[method] = Look(COLORS[number % len(COLORS)], dashes, 1.0, 0.12)
+    return looks

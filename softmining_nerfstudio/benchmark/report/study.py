@@ -1,0 +1,173 @@
+"""The finished runs of a results folder, and the numbers in which they are compared.
+
+A method is compared with a reference seed by seed, and the median over seeds is that of the ratios or differences:
+
+    median over seeds s of number(method, s; reference, s).
+
+Over several scenes, a seed's number is the mean of its scenes' numbers, the geometric one for ratios.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from softmining_nerfstudio.benchmark import record
+from softmining_nerfstudio.benchmark.errors import NoResultsError, ResultsError
+from softmining_nerfstudio.benchmark.report.speedup import (
+    Between,
+    Curve,
+    Spread,
+    exactly,
+    mean,
+    psnr_at,
+    speed_up,
+    spread,
+)
+from softmining_nerfstudio.benchmark.results import Measurement, Run, load
+
+Axis = Literal["step", "seconds", "cpu_seconds"]
+"""What a curve runs over: a field of `Measurement`."""
+
+AXIS_NAMES: dict[Axis, str] = {"step": "steps", "seconds": "wall-clock", "cpu_seconds": "CPU time"}
+
+Clock = Literal["wall", "cpu"]
+CLOCKS: dict[Clock, Axis] = {"wall": "seconds", "cpu": "cpu_seconds"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The finished runs of a suite."""
+
+    baseline: str
+    """The method that others are compared with."""
+    tuned: str | None
+    """The baseline with its learning rate tuned, if the suite has it."""
+    scenes: tuple[str, ...]
+    methods: tuple[str, ...]
+    runs: dict[Run, list[Measurement]]
+    """The measurements of each run, by step."""
+    clock: Axis = "seconds"
+    """What "time" means."""
+
+    def curve(self, run: Run, axis: Axis) -> Curve:
+        """PSNR of the held-out pixels over steps or seconds."""
+        measured = self.runs[run]
+        return Curve(tuple(getattr(m, axis) for m in measured), tuple(m.psnr for m in measured))
+
+    def seeds(self, scenes: Sequence[str], method: str) -> list[int]:
+        """The seeds with which a method has finished every one of the scenes."""
+        finished = [{run.seed for run in self.runs if run[:2] == (scene, method)} for scene in scenes]
+        return sorted(set.intersection(*finished))
+
+    def sooner(self, run: Run, reference: str, axis: Axis, target: float | None = None) -> Between | None:
+        """How many times sooner a run reaches a PSNR, by default the reference's last, than the reference's run."""
+        if run._replace(method=reference) not in self.runs:
+            return None
+        theirs = self.curve(run._replace(method=reference), axis)
+        return speed_up(theirs, self.curve(run, axis), theirs.psnr[-1] if target is None else target)
+
+    def gain(self, run: Run) -> Between | None:
+        """PSNR by which the run is ahead after the time that the baseline took in all, dB."""
+        if run._replace(method=self.baseline) not in self.runs:
+            return None
+        theirs = self.curve(run._replace(method=self.baseline), self.clock)
+        reached = psnr_at(self.curve(run, self.clock), theirs.times[-1])
+        return None if reached is None else exactly(reached - theirs.psnr[-1])
+
+    def overhead(self, run: Run) -> Between | None:
+        """Time per step, as a multiple of the baseline's with the same seed."""
+        other = self.runs.get(run._replace(method=self.baseline))
+        return exactly(self._pace(self.runs[run]) / self._pace(other)) if other else None
+
+    def _pace(self, measured: list[Measurement]) -> float:
+        return getattr(measured[-1], self.clock) / measured[-1].step
+
+    def spread(self, scenes: Sequence[str], method: str, column: Column) -> Spread | None:
+        """A number's median and range over seeds; one whose reference has not finished counts, but has no number."""
+        per_seed, seeds = [], self.seeds(scenes, method)
+        for seed in seeds:
+            numbers = [column.number(Run(scene, method, seed)) for scene in scenes]
+            if None not in numbers:
+                per_seed.append(mean([n for n in numbers if n is not None], geometric=column.ratio))
+        return spread(per_seed, len(seeds))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number of each run, and how it is written."""
+
+    title: str
+    number: Callable[[Run], Between | None]
+    form: str = ".2f"
+    ratio: bool = False
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results folder, read."""
+
+    study: Study
+    record: dict[str, Any]
+    """What was asked for, and in which sessions: see `record.read`."""
+    missing: list[str]
+    """The runs that are left out of the study, and why."""
+
+
+def read(folder: Path, clock: Clock = "wall", methods: Sequence[str] = ()) -> Results:
+    """Read a results folder; see `report` for arguments and errors."""
+    measurements, failures = load(folder)
+    written = record.read(folder)
+    if written is None:
+        raise NoResultsError(f"there is no {record.FILE_NAME} in {folder}, as softmining-bench run writes")
+    suite: dict[str, Any] = written["suite"]
+    if unknown := sorted(set(methods) - set(suite["methods"])):
+        raise ResultsError(f"no method {', '.join(unknown)} in {folder}; there are {', '.join(suite['methods'])}")
+    shown = [name for name in suite["methods"] if not methods or name in {*methods, suite["baseline"]}]
+
+    planned = [Run(*names) for names in product(suite["scenes"], shown, suite["seeds"])]
+    measured = {run: [m for m in measurements if m.run == run] for run in planned}
+    errors = {failure.run: failure.error for failure in failures}
+    reasons = {run: _why_missing(measured[run], errors.get(run), suite["steps"]) for run in planned}
+    runs = {run: measured[run] for run, reason in reasons.items() if reason is None}
+    missing = {run: f"{run.scene}, {run.method}, seed {run.seed}: {why}" for run, why in reasons.items() if why}
+    finished = {run.method for run in runs}
+    if suite["baseline"] not in finished:
+        why = "\n".join(line for run, line in missing.items() if run.method == suite["baseline"])
+        raise ResultsError(f"no run of the baseline {suite['baseline']} is finished in {folder}:\n{why}")
+    study = Study(
+        suite["baseline"],
+        tuned=suite["tuned_baseline"] if suite.get("tuned_baseline") in finished else None,
+        scenes=tuple(scene for scene in suite["scenes"] if scene in {run.scene for run in runs}),
+        methods=tuple(name for name in shown if name in finished),
+        runs=runs,
+        clock=CLOCKS[clock],
+    )
+    return Results(study, written, list(missing.values()))
+
+
+def _why_missing(measured: list[Measurement], error: str | None, steps: int) -> str | None:
+    """Why a run is left out: it failed, diverged, did not end, or measured something unusable; None if it is not."""
+    last = measured[-1] if measured else None
+    if error is not None and (last is None or last.final is None):
+        return "failed: " + (error.strip().splitlines() or ["no message"])[-1]
+    for m in measured:
+        if not math.isfinite(m.psnr) or not math.isfinite((m.final or {}).get("psnr", 0.0)):
+            return f"diverged: its PSNR is no number at step {m.step} of {steps}"
+    if last is None or last.final is None:
+        return f"unfinished, at step {last.step} of {steps} ({last.psnr:.2f} dB)" if last else "not started"
+    for axis in AXIS_NAMES:
+        try:
+            Curve(tuple(getattr(m, axis) for m in measured), tuple(m.psnr for m in measured))
+        except ValueError as unusable:
+            return f"unusable over {AXIS_NAMES[axis]}: {unusable}"
+    return None
+
+
+def unit_of(seconds: float) -> tuple[float, str]:
+    """The unit in which a time of this size is read easily, and its name: seconds, minutes or hours."""
+    return (3600, "h") if seconds > 7200 else (60, "min") if seconds > 600 else (1, "s")

@@ -1,0 +1,104 @@
+"""Reads a suite from its TOML file, and says what is wrong with one: where, and what is allowed there."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from softmining_nerfstudio.benchmark.errors import SuiteError
+from softmining_nerfstudio.benchmark.run.suite import Source, Suite, file_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+class Kind(NamedTuple):
+    """What a key may be set to."""
+
+    name: str
+    fits: Callable[[Any], bool]
+
+
+WORDS = Kind("a string", lambda value: isinstance(value, str))
+COUNT = Kind("a whole number from 1 on", lambda value: _whole(value, 1))
+NATURAL = Kind("a whole number from 0 on", lambda value: _whole(value, 0))
+TABLE = Kind("a table with at least one line", lambda value: isinstance(value, dict) and len(value) > 0)
+SEEDS = Kind(
+    "a list of different whole numbers, such as [1, 2, 3]",
+    lambda value: isinstance(value, list) and all(_whole(s, 0) for s in value) and 0 < len(value) == len(set(value)),
+)
+KINDS = {
+    **dict.fromkeys(("title", "method", "arguments", "baseline", "tuned_baseline"), WORDS),
+    **dict.fromkeys(("steps", "measure_every", "eval_pixels", "render_every"), COUNT),
+    **dict.fromkeys(("final_views", "strip_view"), NATURAL),
+    "seeds": SEEDS,
+    "methods": TABLE,
+    "scenes": TABLE,
+}
+REQUIRED = ("method", "steps", "methods", "scenes", "baseline")
+
+
+def load(path: Path) -> Suite:
+    """Read a suite.
+
+    Raises:
+        SuiteError: if it is not one.
+    """
+    try:
+        source = Source(path, path.read_text(encoding="utf-8"))
+        settings: dict[str, Any] = tomllib.loads(source.text)
+    except OSError as error:
+        raise SuiteError(
+            f"cannot read the suite {path}: {error.strerror}. Expected a TOML file as in configs/"
+        ) from error
+    except ValueError as error:  # of TOML or UTF-8
+        raise SuiteError(f"{path} is not TOML: {error}") from error
+    for key, value in settings.items():
+        if key not in KINDS:
+            raise SuiteError(f"{source.where(key)}: unknown key {key!r}. Allowed: {', '.join(KINDS)}")
+        if not KINDS[key].fits(value):
+            raise SuiteError(f"{source.where(key)}: {key} is {value!r}; expected {KINDS[key].name}")
+    missing = [key for key in REQUIRED if key not in settings]
+    if missing:
+        raise SuiteError(f"{path}: no {missing[0]}; expected {missing[0]} = {KINDS[missing[0]].name}")
+    _require_words(source, settings)
+    for key in {"baseline", "tuned_baseline"} & set(settings):
+        if settings[key] not in settings["methods"]:
+            allowed = ", ".join(settings["methods"])
+            raise SuiteError(f"{source.where(key)}: {key} is {settings[key]!r}, which is no method. Allowed: {allowed}")
+    settings["seeds"] = tuple(settings.get("seeds", Suite.seeds))
+    return Suite(source, **settings)
+
+
+def _require_words(source: Source, settings: dict[str, Any]) -> None:
+    """Every line of the tables must be one that a shell could split, under a name of its own."""
+    for table in ("methods", "scenes"):
+        files: dict[str, str] = {}
+        for name, words in settings[table].items():
+            where = source.where(name, table)
+            _require_split(where, name, words)
+            if other := files.get(file_name(name)):
+                raise SuiteError(
+                    f"{where}: {name!r} and {other!r} would have the same file name; expected another name"
+                )
+            files[file_name(name)] = name
+    _require_split(source.where("arguments"), "arguments", settings.get("arguments", ""))
+
+
+def _require_split(where: str, name: str, words: Any) -> None:
+    expected = 'a string of words as typed after ns-train, such as "--sampling-type uniform"'
+    if not isinstance(words, str) or not file_name(name):
+        raise SuiteError(f"{where}: {name!r} is {words!r}; expected {expected}")
+    try:
+        shlex.split(words)
+    except ValueError as error:
+        raise SuiteError(f"{where}: {name!r} cannot be split into words ({error}); expected {expected}") from error

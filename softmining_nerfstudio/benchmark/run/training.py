@@ -1,0 +1,161 @@
+"""One training run, measured: `python -m softmining_nerfstudio.benchmark.run.training TASK`, TASK being JSON.
+
+nerfstudio's own trainer trains. It is stopped after some of its steps to be measured; the clocks stand still meanwhile.
+A checkpoint is left at every measurement, from which a run that was interrupted goes on, its clocks included. These
+leave out set-up, which is repeated then, and the start of worker processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
+from nerfstudio.scripts.train import train_loop
+
+from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.results import Measurement
+from softmining_nerfstudio.benchmark.run import evaluation
+from softmining_nerfstudio.benchmark.run.clock import Clock, forget_peak_memory, peak_memory
+from softmining_nerfstudio.benchmark.run.task import Task, configure
+from softmining_nerfstudio.training.checkpoints import newest
+from softmining_nerfstudio.training.datamanager import SoftMiningDataManager
+from softmining_nerfstudio.training.perceptual import lazy_lpips
+from softmining_nerfstudio.training.rendering import blended
+from softmining_nerfstudio.training.trainer import SoftMiningTrainer
+
+
+class MeasuredTrainer(SoftMiningTrainer):
+    """A trainer that is measured as it trains. Its checkpoints are whole or absent, whatever trainer it is mixed with.
+
+    Args:
+        last: the measurement at the checkpoint that the run goes on from.
+    """
+
+    def __init__(self, config: Any, task: Task, last: Measurement | None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.task = task
+        self.clock = Clock(self.device)
+        self.peak_memory = 0
+        if last is not None:
+            self.clock.seconds, self.clock.cpu_seconds = last.seconds, last.cpu_seconds
+            self.peak_memory = last.peak_memory
+
+    def setup(self, *arguments: Any, **options: Any) -> None:
+        """Set up on the test views, as ns-eval does."""
+        del arguments, options
+        with lazy_lpips():  # so that stock methods can be built offline, too
+            super().setup("test")
+        assert self.pipeline.datamanager.eval_dataset is not None
+        self.dataset = self.pipeline.datamanager.eval_dataset
+        blend = partial(blended, self.pipeline.model)
+        self.pixels = evaluation.HeldOutPixels.draw(self.dataset, self.task.eval_pixels, blend)
+        self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
+
+    def train(self) -> None:
+        """Train, measured before the first step, too."""
+        wait_for_workers(self.pipeline.datamanager)
+        forget_peak_memory(self.clock.device)
+        if self._start_step == 0:
+            self._measure(0)
+        self.clock.start()
+        super().train()
+
+    def _after_step(self, step: int) -> None:
+        if self.task.is_due(step + 1):
+            self.clock.stop()
+            self._measure(step + 1)
+            if step + 1 < self.task.steps:
+                self.save_checkpoint(step)
+            self.clock.start()
+
+    def _measure(self, step: int) -> None:
+        """Append a line to the results."""
+        task, model, datamanager = self.task, self.pipeline.model, self.pipeline.datamanager
+        self.peak_memory = max(self.peak_memory, peak_memory(self.clock.device))
+        path, mined = Path("renders") / task.name / f"step-{step:06d}.png", {}
+        with evaluation.undisturbed(self.pipeline):
+            psnr = self.pixels.psnr(model)
+            is_last = step == task.steps
+            final = evaluation.whole_views(model, self.dataset, task.final_views) if is_last else None
+            if task.is_shown(step):
+                assert task.strip_view is not None
+                evaluation.render(model, self.dataset, task.strip_view, Path(task.folder) / path)
+                pictures = datamanager.pictures(0) if isinstance(datamanager, SoftMiningDataManager) else {}
+                for name, picture in pictures.items():
+                    mined[name] = path.with_name(f"{name}-{step:06d}.png").as_posix()
+                    evaluation.write_image(picture, Path(task.folder) / mined[name])
+        record = Measurement(
+            **task.run._asdict(),
+            step=step,
+            seconds=self.clock.seconds,
+            cpu_seconds=self.clock.cpu_seconds,
+            psnr=psnr,
+            peak_memory=self.peak_memory,
+            render=path.as_posix() if task.is_shown(step) else None,
+            final=final,
+            mined=mined or None,
+        )
+        results.append(Path(task.folder), record)
+        forget_peak_memory(self.clock.device)
+
+
+def wait_for_workers(datamanager: Any) -> None:
+    """Let the worker processes that nerfstudio's ParallelDataManager has, of stock nerfacto, bring their first batch.
+
+    Raises:
+        RuntimeError: if they end without one.
+    """
+    queue = getattr(datamanager, "data_queue", None)
+    while queue is not None and queue.empty():
+        if not any(worker.is_alive() for worker in datamanager.data_procs):
+            raise RuntimeError("the worker processes that load the data have ended")
+        time.sleep(0.01)
+
+
+def last_measurement(task: Task, checkpoints: Path) -> Measurement | None:
+    """The one at the newest checkpoint; None if there is no checkpoint to go on from."""
+    checkpoint = newest(checkpoints)
+    if checkpoint is None:
+        return None
+    steps_done = int(checkpoint.stem.removeprefix("step-")) + 1
+    measured, _ = results.load(Path(task.folder))
+    return next((m for m in measured if m.run == task.run and m.step == steps_done), None)
+
+
+def train(task: Task) -> None:
+    """Train and measure a run to its end, from its last checkpoint if it has one."""
+    config = configure(task)
+    config.save_config()
+    trainer = type("MeasuredTrainer", (MeasuredTrainer, config._target), {})
+    checkpoints = config.get_checkpoint_dir()
+    last = last_measurement(task, checkpoints)
+    if last is not None:
+        config.load_dir = checkpoints
+        config.max_num_iterations = task.steps - last.step
+    config._target = partial(trainer, task=task, last=last)  # type: ignore[assignment]
+    train_loop(0, 1, config)
+
+
+def _end_with_parent() -> None:
+    """Standard input is a pipe from the process that started this one: it ends when that one does, however it does.
+
+    The worker processes of this one end, too.
+    """
+    while os.read(0, 1):  # not through sys.stdin, whose lock Python wants back when it ends
+        pass
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():  # a group of its own, as the runner starts it in
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    train(Task(**json.loads(sys.argv[1])))

@@ -1,0 +1,312 @@
+"""nerfstudio's PixelSampler around a `Miner`: image batches in, pixel batches out."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+import yaml
+from jaxtyping import Float
+from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
+from nerfstudio.utils import comms
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+
+from softmining_nerfstudio.mining.feedback import Feedback, Seen
+from softmining_nerfstudio.mining.footprint import Footprint
+from softmining_nerfstudio.mining.importance import Importance
+from softmining_nerfstudio.mining.miner import Miner
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.recipes import Recipe, SamplingType, recipe_of
+from softmining_nerfstudio.mining.strategies.walking import Walking
+from softmining_nerfstudio.mining.uniform_share import UniformShare
+from softmining_nerfstudio.mining.walkers import Walkers
+from softmining_nerfstudio.mining.walks import Diffusion, Langevin, Walk
+from softmining_nerfstudio.sampling.ahead import Ahead
+from softmining_nerfstudio.sampling.batch import ImageBatch
+from softmining_nerfstudio.sampling.history import History
+
+
+@dataclass
+class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
+    """Which pixels the training rays go through, and how much each ray counts. config.yml records resolved numbers.
+
+    Raises:
+        ValueError: if the sampling type or the measure of edges is unknown, or a number is out of its range.
+    """
+
+    _target: type = field(default_factory=lambda: SoftMiningPixelSampler)
+    sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
+    """How training rays are chosen. dmc (the default): walkers follow the error without a gradient; a share of the rays
+    is on edges. lmc: the paper's walkers, which climb the gradient of the error. uniform: every pixel alike, plain
+    loss, as nerfacto does. The others are controls to compare with: uniform-per-image (as many rays in every image),
+    uniform-weighted (uniform rays, corrected loss), foreground and foreground-weighted (RGBA images: no transparent
+    pixels), edges (a static density of brightness gradients), edges-contrast (dmc without its walkers), error-map (a
+    coarse map of errors, as instant-ngp has it)."""
+    uniform_fraction: float = UniformShare.fraction
+    """Larger revisits easy regions more often. Fraction of every batch that is uniform over all loaded images, with
+    every sampling type."""
+    warmup_steps: int | None = None
+    """Steps over which the uniform share falls from one half to uniform-fraction. 0: no warm-up. By default 50 with dmc
+    and edges-contrast, 0 with the others."""
+    langevin: Langevin = field(default_factory=Langevin)
+    """How the walkers of lmc move and die."""
+    diffusion: Diffusion = field(default_factory=Diffusion)
+    """How the walkers of dmc move and die."""
+    edge_rays: bool | None = None
+    """Draw a share of the rays on edges. It grows as walkers find less error. By default yes with dmc, no with lmc; the
+    others have no walkers."""
+    edges_by: Literal["sobel", "contrast"] | None = None
+    """What an edge is, where rays go and dead walkers reappear. sobel: a pixel of large brightness gradient, as in the
+    paper. contrast: a pixel whose brightness differs from that of pixels at several distances. By default sobel with
+    lmc and edges, contrast with the others."""
+    coverage: float | None = None
+    """Rays per pixel until a target colour stops being a local mean around its pixel. 0 turns the averaging off. By
+    default 10 with dmc and edges-contrast, 0 with the others."""
+    importance: Importance = field(default_factory=Importance)
+    """How the loss of mined rays is corrected for their choice."""
+
+    def __post_init__(self) -> None:
+        _ = self.recipe  # refuses what is none
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the sampling type is made of, with these settings in place of its own."""
+        base = recipe_of(self.sampling_type)
+        warmup_steps, coverage = base.uniform_share.warmup_steps, base.footprint.coverage
+        return replace(
+            base,
+            walk=base.walk and getattr(self, _FIELDS[type(base.walk)]),
+            edge_rays=base.edge_rays if self.edge_rays is None else self.edge_rays,
+            edges_by=self.edges_by or base.edges_by,
+            uniform_share=UniformShare(
+                self.uniform_fraction, warmup_steps if self.warmup_steps is None else self.warmup_steps
+            ),
+            footprint=Footprint(coverage if self.coverage is None else self.coverage),
+            importance=self.importance,
+        )
+
+    def with_walk(self, walk: Walk) -> SoftMiningPixelSamplerConfig:
+        """The same settings with another walk."""
+        return replace(self, **{_FIELDS[type(walk)]: walk})
+
+    def resolved(self) -> SoftMiningPixelSamplerConfig:
+        """The same settings with the recipe's numbers in place of None."""
+        recipe = self.recipe
+        return replace(
+            self,
+            warmup_steps=recipe.uniform_share.warmup_steps,
+            edge_rays=recipe.edge_rays,
+            edges_by=recipe.edges_by,  # type: ignore[arg-type]
+            coverage=recipe.footprint.coverage,
+        )
+
+
+_FIELDS: dict[type[Walk], str] = {Langevin: "langevin", Diffusion: "diffusion"}
+"""The field of the configuration that holds each walk."""
+
+yaml.add_representer(
+    SoftMiningPixelSamplerConfig, lambda dumper, config: yaml.Dumper.represent_object(dumper, config.resolved())
+)  # so that a later change of a default does not redefine old runs
+
+
+class SoftMiningPixelSampler(PixelSampler):
+    """Draws training batches with `mine`, and uniform ones with `sample`, which every other user of a PixelSampler
+    calls. Its randomness comes from a generator of its own, seeded with torch's seed.
+
+    Args:
+        config: copied, never written to.
+        image_names: one for each image of the data set, for messages.
+        draws_ahead: while the last batch is still being back-propagated, let a thread learn from it and draw the next
+            one. The same batches come out. It pays where the model is on a GPU and this processor is idle.
+
+    Raises:
+        TypeError: if a data manager sets it up that cannot return the feedback.
+        ValueError: if there are no rays or no images.
+    """
+
+    config: SoftMiningPixelSamplerConfig
+
+    def __init__(
+        self,
+        config: SoftMiningPixelSamplerConfig,
+        image_names: list[str] | None = None,
+        draws_ahead: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if image_names is None:
+            raise TypeError(
+                "the soft-mining pixel sampler was set up by a data manager it does not work with (ParallelDataManager "
+                "samples in other processes, which no feedback reaches); use SoftMiningDataManagerConfig"
+            )
+        if not image_names:
+            raise ValueError("the data set has no images to sample rays from")
+        super().__init__(deepcopy(config), **kwargs)
+        self.image_names = image_names
+        generator = torch.Generator().manual_seed(torch.initial_seed())
+        self.miner = Miner(self.config.recipe, len(image_names), generator)
+        self.history = History()
+        self._last: tuple[dict, Feedback] | None = None
+        """The batch that was handed out, until the miner has learnt from it."""
+        self.ahead: Ahead[tuple[dict, Feedback]] | None = Ahead(self.miner.remember) if draws_ahead else None
+        self._loaded: ImageBatch | None = None
+
+    def set_num_rays_per_batch(self, num_rays_per_batch: int) -> None:
+        """Set the number of rays of the next batches; it may change at any time.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if num_rays_per_batch < 1:
+            raise ValueError(f"{num_rays_per_batch} rays per batch; expected at least 1")
+        super().set_num_rays_per_batch(num_rays_per_batch)
+
+    def sample(self, image_batch: dict) -> dict:
+        """A batch of uniform pixels, with every sampling type."""
+        self.settle()
+        loaded = self._load(image_batch)
+        slot, yx = self.miner.densities.anywhere(loaded.images, self.num_rays_per_batch, self.miner.generator)
+        return loaded.at(slot, loaded.images.pixel_at(slot, yx))
+
+    def mine(self, image_batch: dict, step: int) -> tuple[dict, Float[Tensor, "rays 2"]]:
+        """A batch for one training step, after the miner has learnt from the batch before.
+
+        Returns:
+            The batch, and the pixel centres to generate its rays from, which require grad where the strategy follows
+            the score. Under the key "feedback" the batch has the feedback that its loss shall fill in, or None where
+            the loss is plain and nothing is learnt.
+
+        Raises:
+            RuntimeError: if the model did not report the errors of the batch before.
+            FloatingPointError: if no colour of that batch was finite.
+        """
+        if self._last is not None and self._last[1].awaited:
+            raise RuntimeError(
+                "the model did not report the errors of its last batch: soft mining needs a model whose rgb_loss is "
+                "wrapped (soft_mining(config) does it)"
+            )
+        rays, drawn = self.num_rays_per_batch, None
+        if self.ahead is not None and self.ahead.begun:
+            self._last = None  # the thread learns from it
+            drawn = self.ahead.take((step, rays, id(self._loaded) if self._is_loaded(image_batch) else None))
+        self.settle()
+        self._last = drawn or self._draw(image_batch, step, rays)
+        batch, feedback = self._last
+        return batch, feedback.yx
+
+    def settle(self) -> None:
+        """Learn from the last batch, once its loss has been back-propagated, and undo what was drawn since.
+
+        Raises:
+            FloatingPointError: if no colour of that batch was finite.
+        """
+        if self.ahead is not None and self.ahead.begun:
+            self._last = None
+            self.ahead.undo()
+        elif self._last is not None and not self._last[1].awaited:
+            (_, feedback), self._last = self._last, None
+            self._learn(feedback)
+
+    def _draw(self, image_batch: dict, step: int, rays: int) -> tuple[dict, Feedback]:
+        """The batch of a training step."""
+        loaded = self._load(image_batch)
+        drawn = self.miner.draw(loaded.images, step, rays, comms.get_world_size())
+        batch = loaded.at(drawn.slot, drawn.pixel, drawn.colours)
+        if not drawn.feedback.wanted:
+            return {**batch, "feedback": None}, drawn.feedback
+        if self.ahead is not None:
+            drawn.feedback.when_complete(partial(self._begin_next, image_batch, step + 1))
+        return {**batch, "feedback": drawn.feedback}, drawn.feedback
+
+    def _begin_next(self, image_batch: dict, step: int) -> None:
+        """Begin with the batch of the next step: all that it depends on is known."""
+        assert self.ahead is not None
+        if not self.ahead.begun and self._last is not None and not self._last[1].awaited:
+            rays, feedback = self.num_rays_per_batch, self._last[1]
+            self.ahead.begin(
+                (step, rays, id(self._loaded)),
+                first=partial(self._learn, feedback),
+                work=partial(self._draw, image_batch, step, rays),
+            )
+
+    def _learn(self, feedback: Feedback) -> None:
+        """Let the miner learn, and say what a person should know of it."""
+        seen = self.miner.learn(feedback)
+        if seen is None:
+            return
+        self._say(seen, score_wanted=feedback.yx.requires_grad)
+        self.history.add(seen)
+
+    def _say(self, seen: Seen, score_wanted: bool) -> None:
+        if broken := int((~seen.error.isfinite()).sum()):
+            CONSOLE.print(f"[yellow]{broken} of {len(seen.error)} rays had no finite colour; the loss leaves them out.")
+        if score_wanted and seen.score is None:
+            CONSOLE.print("No gradient reaches the pixel positions through this model: mining goes on without drift.")
+
+    def statistics(self) -> dict[str, float | Float[Tensor, ""]]:
+        """Numbers of the batch in flight for a person; empty where nothing was mined."""
+        return {} if self._last is None else self.miner.statistics(self._last[1])
+
+    @property
+    def walkers(self) -> Walkers | None:
+        """The population; None where the strategy has none."""
+        return self.miner.strategy.walkers if isinstance(self.miner.strategy, Walking) else None
+
+    def reconfigure(self, config: SoftMiningPixelSamplerConfig) -> None:
+        """Go on with other settings, and with what has been learnt."""
+        self.settle()
+        self.miner.reconfigure(config.recipe)
+        self.config = config  # last: who sees it in the viewer finds all else done
+
+    def restart(self) -> None:
+        """Forget what the strategy at work has learnt: all walkers are placed anew."""
+        self.settle()
+        self.miner.restart()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs, as of the end of the last training step."""
+        self.settle()
+        return {"rays": self.num_rays_per_batch, **self.miner.state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`. Where it does not fit, say so in one line and do what is possible."""
+        self.settle()
+        num_images, found = len(self.image_names), state["images"]
+        if found != num_images:
+            self.load_progress(state)
+            CONSOLE.print(f"The checkpoint's sampler is for {found} images, not {num_images}: starting anew.")
+        elif not self.miner.load_state(state):
+            own, others = self.config.sampling_type, ", ".join(state["strategies"])
+            CONSOLE.print(f"The checkpoint's sampling was {others}: starting {own} anew.")
+        elif state["rays"] != self.num_rays_per_batch:
+            rays = self.num_rays_per_batch
+            CONSOLE.print(f"The checkpoint's batches had {state['rays']} rays: going on with batches of {rays}.")
+
+    def load_progress(self, state: dict[str, Any]) -> None:
+        """Continue from `state` as far as it concerns all processes: the footprints."""
+        self.miner.rays_so_far = state["rays_so_far"]
+
+    def _load(self, image_batch: dict) -> ImageBatch:
+        """The loaded images, prepared when the batch is another than before."""
+        if self._loaded is None or not self._is_loaded(image_batch):
+            self._loaded = None  # before the next are prepared, so that both are never held
+            self._loaded = ImageBatch.of(image_batch, self.config)
+            self._see(self._loaded.images)
+        return self._loaded
+
+    def _is_loaded(self, image_batch: dict) -> bool:
+        """Whether the loaded images are these."""
+        return self._loaded is not None and self._loaded.is_of(image_batch)
+
+    def _see(self, images: Images) -> None:
+        """Have the densities of new images worked out, and name those that have no pixel to draw."""
+        densities = self.miner.densities
+        new = self.miner.see(images)
+        empty = images.ids[new][densities.share[images.ids[new]] == 0]
+        if len(empty):
+            names = ", ".join(self.image_names[image] for image in empty.tolist())
+            CONSOLE.print(f"[yellow]No ray is drawn from images whose mask is empty: {names}")

@@ -1,0 +1,196 @@
+"""nerfstudio's VanillaDataManager, with mined rays for training and plain ones for everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Type, get_args  # noqa: UP035
+
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.cameras import CameraType
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.datamanagers.base_datamanager import TDataset, VanillaDataManager, VanillaDataManagerConfig
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.utils import comms, writer
+from nerfstudio.utils.misc import get_orig_class, step_check
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor, nn
+
+from softmining_nerfstudio.mining.walks import Langevin
+from softmining_nerfstudio.sampling.history import heat_map, over_white, with_walkers
+from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.training import next_steps, random_state
+from softmining_nerfstudio.training.dataset import SoftMiningDataset, require_frames
+
+if TYPE_CHECKING:
+    from softmining_nerfstudio.training.viewer import MiningPanel
+
+
+@dataclass
+class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
+    """A ray-based data manager that mines its training rays."""
+
+    # `type` would make tyro warn of generic ones
+    _target: Type = field(default_factory=lambda: SoftMiningDataManager)  # noqa: UP006
+    pixel_sampler: SoftMiningPixelSamplerConfig = field(default_factory=SoftMiningPixelSamplerConfig)
+    """Which pixels the training rays go through, and how much each ray counts."""
+
+
+class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
+    """Hands out mined rays while training, and uniform ones in eval mode (the exporters draw from it, too). For another
+    data set than images: `SoftMiningDataManager[DepthDataset]`.
+
+    A module, so that it learns of eval mode and its state is in the checkpoint: nerfstudio 1.1.5's data managers are,
+    those of its main branch are not.
+
+    Raises:
+        ValueError: if patches are asked for, the pixel sampler is not one that mines, or there are no images.
+    """
+
+    config: SoftMiningDataManagerConfig
+    train_pixel_sampler: SoftMiningPixelSampler | None = None
+
+    panel: MiningPanel | None = None
+    """In the viewer, which finds it here."""
+    _random_state: dict[str, Any] | None = None
+    """Of the checkpoint that was loaded, until training goes on."""
+
+    def __init__(self, config: SoftMiningDataManagerConfig, *arguments: Any, **options: Any) -> None:
+        nn.Module.__init__(self)
+        try:
+            super().__init__(config, *arguments, **options)
+        except Exception:
+            require_frames(config.dataparser.data)  # says what is wrong where nerfstudio's parsers do not
+            raise
+        if self.train_pixel_sampler is not None:
+            from softmining_nerfstudio.training.viewer import MiningPanel  # plotly takes a while to import
+
+            self.panel = MiningPanel(self.train_pixel_sampler)
+
+    @cached_property
+    def dataset_type(self) -> type[TDataset]:
+        """The data set's class, with errors that name the file."""
+        dataset = next(iter(get_args(get_orig_class(self))), InputDataset)
+        return type(f"SoftMining{dataset.__name__}", (SoftMiningDataset, dataset), {})
+
+    def setup_train(self) -> None:
+        """Load the images, set up the sampler, and say what would not be expected of it."""
+        super().setup_train()
+        sampler = self.train_pixel_sampler
+        walk = None if sampler is None else sampler.config.recipe.walk
+        if isinstance(walk, Langevin) and not walk.needs_score:
+            CONSOLE.print("The walkers have no drift: they follow the error by dying and reappearing alone.")
+
+    def create_train_dataset(self) -> TDataset:
+        """The training images and cameras."""
+        return _exportable(super().create_train_dataset())
+
+    def create_eval_dataset(self) -> TDataset:
+        """The held-out images and cameras."""
+        return _exportable(super().create_eval_dataset())
+
+    def _get_pixel_sampler(self, dataset: InputDataset, num_rays_per_batch: int) -> SoftMiningPixelSampler:
+        config = self.config.pixel_sampler
+        if self.config.patch_size > 1:
+            raise ValueError(f"soft mining draws single pixels; patch_size is {self.config.patch_size}, expected 1")
+        if not isinstance(config, SoftMiningPixelSamplerConfig):
+            raise ValueError(f"pixel_sampler is {type(config).__name__}; expected SoftMiningPixelSamplerConfig")
+        names = [path.name for path in dataset.image_filenames]
+        cameras = dataset.cameras
+        return config.setup(
+            image_names=names,
+            draws_ahead=torch.device(self.device).type == "cuda",
+            num_rays_per_batch=num_rays_per_batch,
+            is_equirectangular=bool((cameras.camera_type == CameraType.EQUIRECTANGULAR.value).all()),
+            fisheye_crop_radius=(cameras.metadata or {}).get("fisheye_crop_radius"),
+        )
+
+    def next_train(self, step: int) -> tuple[RayBundle, dict]:
+        """Rays and batch of one training step: mined in training mode, uniform in eval mode."""
+        assert self.train_pixel_sampler is not None
+        self.train_count += 1
+        if self.training and self._random_state is not None:
+            random_state.restore(self._random_state)
+            self._random_state = None
+        image_batch = next(self.iter_train_image_dataloader)
+        assert image_batch is not None
+        if not self.training:
+            batch = self.train_pixel_sampler.sample(image_batch)
+            return self.train_ray_generator(batch["indices"]), batch
+        batch, yx = self.train_pixel_sampler.mine(image_batch, step)
+        # not through the ray generator: it looks coordinates up by integer, which cuts the gradient
+        cameras = self.train_ray_generator.cameras
+        return cameras.generate_rays(camera_indices=batch["indices"][:, :1], coords=yx), batch
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What a checkpoint needs beyond tensors of fixed shape, for training to go on as if never interrupted."""
+        sampler = self.train_pixel_sampler
+        return {"sampler": None if sampler is None else sampler.state(), "random": random_state.capture()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take up where a checkpoint was written, in the process that wrote it.
+
+        Of several processes only the first one writes checkpoints. The others place new walkers, at random numbers
+        of their own: with the first one's they would all train on the same rays.
+        """
+        sampler, saved = self.train_pixel_sampler, state["sampler"]
+        if comms.is_main_process():
+            self._random_state = state["random"]
+        if sampler is not None and saved is not None:
+            load = sampler.load_state if comms.is_main_process() else sampler.load_progress
+            load(saved)
+
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
+        """Log and draw what the miner does, and say what to type next once training has finished."""
+        sampler, trainer = self.train_pixel_sampler, training_callback_attributes.trainer
+        assert trainer is not None
+
+        def log_statistics(step: int) -> None:
+            if sampler is not None and step % writer.GLOBAL_BUFFER["steps_per_log"] == 0:
+                statistics = sampler.statistics()
+                sampler.history.add_statistics(step, statistics)
+                for name, value in statistics.items():
+                    writer.put_scalar(name=name, scalar=torch.as_tensor(value), step=step)
+
+        def draw(step: int) -> None:
+            if self.panel is not None:
+                self.panel.after_step()
+            if sampler is not None and step_check(step, trainer.config.steps_per_eval_image, run_at_zero=True):
+                image = 0 if self.panel is None else self.panel.shown_image
+                for name, picture in self.pictures(image).items():
+                    writer.put_image(f"Soft Mining/{name} of {sampler.image_names[image]}", picture, step)
+
+        def say_what_next(step: int) -> None:
+            del step
+            if comms.is_main_process():
+                next_steps.say(trainer.config)
+
+        return [
+            *super().get_training_callbacks(training_callback_attributes),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], log_statistics),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], draw),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], say_what_next),
+        ]
+
+    def pictures(self, image: int) -> dict[str, Float[Tensor, "height width 3"]]:
+        """Where the last rays of a training image went, and its walkers; none where nothing was mined yet."""
+        sampler = self.train_pixel_sampler
+        if sampler is None or not sampler.history:
+            return {}
+        assert self.train_dataset is not None
+        picture = over_white(self.train_dataset.get_image_float32(image))
+        found = {"rays": heat_map(sampler.history.of_image(image), *picture.shape[:2])}
+        if (walkers := sampler.walkers) is not None:
+            found["walkers"] = with_walkers(picture, walkers.yx[image], walkers.error[image])
+        return found
+
+
+def _exportable(dataset: TDataset) -> TDataset:
+    """`ns-export cameras` asserts that the cameras have metadata, which several of nerfstudio's parsers leave out."""
+    if dataset.cameras.metadata is None:
+        dataset.cameras.metadata = {}
+    return dataset

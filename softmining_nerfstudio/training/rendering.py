@@ -1,0 +1,52 @@
+"""What a model renders, what that is compared with, and how wrong it is now on the pixels of a training image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from softmining_nerfstudio.mining.importance import colour_error
+from softmining_nerfstudio.sampling.history import over_white
+
+
+def rgb_of(outputs: dict[str, Any]) -> Float[Tensor, "*rays 3"]:
+    """The colours that a model rendered; of the fine field where it has a coarse one, too."""
+    return outputs["rgb" if "rgb" in outputs else "rgb_fine"]
+
+
+def blended(model: Any, pixels: Float[Tensor, "*pixels channels"]) -> Float[Tensor, "*pixels 3"]:
+    """RGB or RGBA colours before the background of a model, as its metrics have them; over white if it has none."""
+    if not hasattr(model, "renderer_rgb"):
+        return over_white(pixels)
+    return model.renderer_rgb.blend_background(pixels.to(model.device)).cpu()
+
+
+@torch.no_grad()
+def current_error(
+    pipeline: Any, image: int, row: Int[Tensor, " rows"], column: Int[Tensor, " columns"]
+) -> Float[Tensor, "rows columns"]:
+    """e(x) = mean over RGB of |f(x) - f_gt(x)| of these pixels of a training image, rendered in eval mode.
+
+    The rays are those of training: through the camera's pose as training has refined it, which nerfstudio leaves out in
+    eval mode. The appearance is the average one, as in any rendering, so that an image's exposure counts as an error.
+
+    Args:
+        pipeline: whose model and training images are meant; it is in the mode afterwards that it was in.
+        image: index in the data set.
+    """
+    model, dataset, was_training = pipeline.model, pipeline.datamanager.train_dataset, pipeline.training
+    yx = torch.cartesian_prod(row, column) + 0.5
+    rays = dataset.cameras[image : image + 1].to(model.device).generate_rays(0, coords=yx.to(model.device))
+    if hasattr(model, "camera_optimizer"):
+        rays.camera_indices = torch.full_like(rays.camera_indices, image)
+        model.camera_optimizer.apply_to_raybundle(rays)
+    pipeline.eval()
+    try:
+        outputs = model.get_outputs_for_camera_ray_bundle(rays.reshape((len(row), len(column))))
+    finally:
+        pipeline.train(was_training)
+    pixels = dataset.get_image_float32(image)[row][:, column]
+    return colour_error(rgb_of(outputs).cpu(), blended(model, pixels))

@@ -1,0 +1,145 @@
+"""Runs of a suite as processes: stand-ins that fail, are killed, or are stopped."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.errors import SuiteError
+from softmining_nerfstudio.benchmark.run import runner
+from softmining_nerfstudio.benchmark.run.task import Task
+
+STAND_IN = """
+import json, os, subprocess, sys, time
+from pathlib import Path
+from softmining_nerfstudio.benchmark.results import Measurement, append
+task = json.loads(sys.argv[1])
+print("training", flush=True)
+if task["method"] in ("parent", "fallen"):
+    worker = subprocess.Popen(["sleep", "60"])
+    Path(task["folder"], "worker").write_text(str(worker.pid))
+if task["method"] == "fallen":
+    os.kill(os.getpid(), 9)
+if task["method"] in ("parent", "slow"):
+    time.sleep(60)
+if task["method"] == "broken":
+    raise MemoryError("no room: 3 [GiB]")
+if task["method"] == "gpu":
+    print("torch.OutOfMemoryError: no room", flush=True)
+    print("nerfstudio says: goodbye.", flush=True)
+    sys.exit(1)
+if task["method"] == "killed":
+    os.kill(os.getpid(), 9)
+run = {name: task[name] for name in ("scene", "method", "seed")}
+append(Path(task["folder"]), Measurement(
+    **run, step=task["steps"], seconds=1.0, cpu_seconds=1.0, psnr=20.0, peak_memory=1, final={"psnr": 20.0}))
+"""
+
+
+def task(method: str, folder: Path) -> Task:
+    return Task("ball", method, 1, [], str(folder), 100, 50, 10, 1, None, 1)
+
+
+def execute(folder: Path, *methods: str, jobs: int = 1) -> list[results.Failure]:
+    tasks = runner.pending([task(method, folder) for method in methods], folder)
+    return runner.execute(tasks, folder, jobs, Console(quiet=True), (sys.executable, "-c", STAND_IN))
+
+
+def test_a_failed_run_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
+    failures = execute(tmp_path, "broken", "good", "killed", "better", jobs=2)
+    assert {failure.method for failure in failures} == {"broken", "killed"}
+    measured, recorded = results.load(tmp_path)
+    assert {measurement.method for measurement in measured} == {"good", "better"}
+    errors = {failure.method: failure.error for failure in recorded}
+    log = tmp_path / "logs" / "ball--broken-seed-1.log"
+    assert errors["broken"] == f"MemoryError: no room: 3 [GiB] (see {log})"
+    assert "signal 9" in errors["killed"]
+    assert "training" in log.read_text()
+
+
+def test_an_error_is_that_of_the_last_attempt_and_may_be_dotted(tmp_path: Path) -> None:
+    (broken,) = execute(tmp_path, "broken")
+    log = tmp_path / "logs" / "ball--gpu-seed-1.log"
+    (tmp_path / "logs" / "ball--broken-seed-1.log").rename(log)
+    (dotted,) = execute(tmp_path, "gpu")
+    assert broken.error.startswith("MemoryError: no room")
+    assert dotted.error == f"torch.OutOfMemoryError: no room (see {log})"
+    log.write_text("MemoryError: of an older attempt\nanother line\n")
+    assert runner._error_in(log, 0) == "MemoryError: of an older attempt"
+    assert runner._error_in(log, log.stat().st_size - len("another line\n")) == "another line"
+    assert runner._error_in(log, log.stat().st_size) == "it ended without a word"
+
+
+def test_running_again_trains_what_is_not_finished(tmp_path: Path) -> None:
+    execute(tmp_path, "broken", "good")
+    checkpoints = tmp_path / "runs" / "ball--good" / "method" / "seed-1" / "nerfstudio_models"
+    checkpoints.mkdir(parents=True)
+    waiting = runner.pending([task(method, tmp_path) for method in ("broken", "good", "new")], tmp_path)
+    assert [waits.method for waits in waiting] == ["broken", "new"]
+    assert checkpoints.parent.exists()
+    assert not checkpoints.exists()  # only an interrupted run needs them
+
+
+def test_ctrl_c_ends_the_running_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[runner.Child] = []
+    start = runner.Child.start
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.Child, "start", lambda *arguments: started.append(start(*arguments)) or started[-1])
+    monkeypatch.setattr(runner.RunsProgress, "show", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        execute(tmp_path, "slow")
+    assert [child.process.returncode for child in started] == [-signal.SIGTERM]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+@pytest.mark.parametrize("method", ["parent", "fallen"])
+def test_the_worker_processes_of_a_run_end_with_it(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is stopped or killed."""
+    worker = tmp_path / "worker"
+
+    def interrupt_once_it_works(*_: object) -> None:
+        if worker.exists() and worker.read_text():
+            raise KeyboardInterrupt
+
+    if method == "parent":
+        monkeypatch.setattr(runner.RunsProgress, "show", interrupt_once_it_works)
+        with pytest.raises(KeyboardInterrupt):
+            execute(tmp_path, method)
+    else:
+        assert "signal 9" in execute(tmp_path, method)[0].error
+    for _ in range(50):
+        if not is_alive(int(worker.read_text())):
+            return
+        time.sleep(0.02)
+    raise AssertionError("the worker process is still there")
+
+
+def test_two_runners_do_not_share_a_folder(tmp_path: Path) -> None:
+    with runner.alone(tmp_path), pytest.raises(SuiteError, match="another softmining-bench"):
+        with runner.alone(tmp_path):
+            pass
+
+
+def test_jobs_share_the_cores_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [runner.threads(jobs) for jobs in (1, 3, 20)] == ["8", "2", "1"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert runner.threads(3) == "5"

@@ -1,0 +1,197 @@
+"""Suites: what they mean, and what is said of one that cannot be run."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from softmining_nerfstudio.benchmark import environment
+from softmining_nerfstudio.benchmark.errors import ResultsError, SuiteError
+from softmining_nerfstudio.benchmark.results import Run
+from softmining_nerfstudio.benchmark.run import plan, suite_file
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+GOOD = """\
+method = "softmining-lite"
+arguments = "--pipeline.model.near-plane 1"
+steps = 100
+measure_every = 30
+seeds = [4, 7]
+baseline = "uniform"
+[methods]
+uniform = "--sampling-type uniform"
+"lmc, hot" = '''--sampling-type lmc
+  --pipeline.datamanager.pixel-sampler.langevin.noise 8'''
+stock = "nerfacto --mixed-precision False"
+[scenes]
+disc = "blender-data --data {data}/disc"
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "suite.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def prepare(path: Path, data: Path) -> None:
+    """Everything that is looked at before the first run starts."""
+    suite = suite_file.load(path)
+    suite.require_scenes(suite.scenes, data)
+    plan.require_parsable(
+        suite, plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), data, path.parent)
+    )
+
+
+def test_a_command_is_that_of_ns_train(path: Path) -> None:
+    suite = suite_file.load(path)
+    common, scene = ["--pipeline.model.near-plane", "1"], ["blender-data", "--data", "my data/disc"]
+    assert suite.command("lmc, hot", "disc", Path("my data")) == [
+        *("softmining-lite", *common, "--sampling-type", "lmc"),
+        *("--pipeline.datamanager.pixel-sampler.langevin.noise", "8", *scene),
+    ]
+    assert suite.command("stock", "disc", Path("my data")) == [
+        "nerfacto",
+        *common,
+        "--mixed-precision",
+        "False",
+        *scene,
+    ]
+
+
+def test_methods_of_a_seed_are_run_side_by_side(path: Path) -> None:
+    suite = suite_file.load(path)
+    runs = suite.runs(["stock", "uniform"], ["disc"], suite.seeds)
+    assert runs == [
+        Run("disc", method, seed) for seed, method in [(4, "uniform"), (4, "stock"), (7, "stock"), (7, "uniform")]
+    ]
+
+
+def test_every_seed_begins_with_another_method(path: Path) -> None:
+    """So that the methods' places among the runs of a seed are as different as can be."""
+    names = [f"m{number}" for number in range(9)]
+    suite = replace(suite_file.load(path), methods=dict.fromkeys(names, ""), scenes={"a": "", "b": ""})
+    runs = suite.runs(names, ["a", "b"], [5, 6, 7])
+    assert len(set(runs)) == len(runs) == 9 * 2 * 3
+    orders = [[run.method for run in runs if run.seed == seed and run.scene == "b"] for seed in (5, 6, 7)]
+    assert orders == [names, names[3:] + names[:3], names[6:] + names[:6]]
+
+
+def test_measurements_come_before_the_first_and_after_the_last_step(path: Path) -> None:
+    suite = suite_file.load(path)
+    tasks = plan.tasks_of(suite, [Run("disc", "uniform", 7), Run("disc", "uniform", 4)], Path("data"), Path("out"))
+    assert [step for step in range(101) if tasks[0].is_due(step)] == [0, 30, 60, 90, 100]
+    assert [task.strip_view for task in tasks] == [None, 0]  # only the first seed's
+    assert (suite.with_steps(1000).measure_every, suite.with_steps(20).measure_every) == (300, 10)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.toml")))
+def test_the_suites_of_the_package_are_ones_that_ns_train_can_run(name: str, tmp_path: Path) -> None:
+    suite = suite_file.load(CONFIGS / name)
+    assert len(suite.seeds) >= 3
+    runs = suite.runs(suite.methods, list(suite.scenes)[:1], suite.seeds[:1])
+    plan.require_parsable(suite, plan.tasks_of(suite, runs, Path("data"), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "says"),
+    [
+        ("steps = 100", "steps = 100\nstep = 3", 4, "unknown key 'step'.*Allowed: .*steps"),
+        ("[scenes]", "[scene]", 12, "unknown key 'scene'.*Allowed: .*scenes"),
+        ("steps = 100", "steps = '100'", 3, "steps is '100'; expected a whole number from 1 on"),
+        ("steps = 100", "steps = true", 3, "steps is True; expected a whole number"),
+        ("seeds = [4, 7]", "seeds = [4, 4]", 5, "seeds is .*; expected a list of different whole numbers"),
+        ("steps = 100", "steps = ", 3, "is not TOML: .*line 3"),
+        ('uniform = "--sampling', 'uniform = "--sampling\\', 8, "is not TOML: .*line 8"),
+        ("steps = 100", "", None, "no steps; expected steps = a whole number"),
+        ('baseline = "uniform"', 'baseline = "unifrom"', 6, "baseline is 'unifrom'.*Allowed: uniform, lmc, hot, stock"),
+        ("uniform = ", "uniform = 1 #", 8, "'uniform' is 1; expected a string of words"),
+        ("--mixed-precision False", "--mixed-precision 'False", 11, "'stock' cannot be split.*No closing quotation"),
+        ("stock = ", "lmc-hot = ", 11, "'lmc-hot' and 'lmc, hot' would have the same file name"),
+        ("[scenes]\n", "[scenes]\nball = '{data}/ball'\n", 13, "no .*/ball for the scene 'ball'.*holds: .*disc"),
+        ('"nerfacto ', '"nerfato ', 11, "'nerfato' is no method of ns-train. Allowed: .*nerfacto"),
+        ("type uniform", "type unifrom", 8, "ns-train refuses: .*unifrom.*foreground"),
+        ("--mixed-precision False", "--sampling-type uniform", 11, "ns-train refuses: .*--sampling-type"),
+        ("blender-data", "blender", 13, "ns-train refuses: .*blender"),
+        ("--mixed-precision False", "--machine.num-devices 2", None, "stock asks for 2 devices; expected 1"),
+    ],
+)
+def test_a_suite_that_cannot_be_run_is_refused_with_line_and_remedy(
+    path: Path, blender_scene: Path, before: str, after: str, line: int | None, says: str
+) -> None:
+    assert before in GOOD
+    path.write_text(GOOD.replace(before, after, 1))
+    where = f"{path}.*line {line}.*" if line else f"{path}.*"
+    with pytest.raises(SuiteError, match=f"(?s){'' if 'not TOML' in says else where}{says}"):
+        prepare(path, blender_scene.parent)
+
+
+def test_a_suite_without_its_data_is_refused(path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"line 13: the scene 'disc' needs .* add --data DIR"):
+        prepare(path, None)  # type: ignore[arg-type]
+    with pytest.raises(SuiteError, match=r"cannot read the suite .*No such file"):
+        suite_file.load(path.with_name("other.toml"))
+
+
+def test_methods_can_be_added_to_results_but_not_changed(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    plan.record_suite(suite_file.load(path), None, folder, {"cpu": "old"})
+    path.write_text(GOOD.replace("[scenes]", "more = ''\n[scenes]").replace("seeds = [4, 7]", "seeds = [7, 1]"))
+    plan.record_suite(suite_file.load(path), None, folder, {"cpu": "new"})
+    recorded = json.loads((folder / "suite.json").read_text())
+    assert recorded["suite"]["methods"]["more"] == ""
+    assert recorded["suite"]["seeds"] == [4, 7, 1]
+    assert [session["environment"]["cpu"] for session in recorded["sessions"]] == ["old", "new"]
+    for before, after in {"steps = 100": "steps = 99", "type uniform": "type edges"}.items():
+        path.write_text(GOOD.replace(before, after))
+        with pytest.raises(SuiteError, match=r"line \d.*results of another suite.*--output"):
+            plan.record_suite(suite_file.load(path), None, folder, {})
+
+
+def test_a_session_is_noted_if_it_differs_from_the_last(path: Path, tmp_path: Path) -> None:
+    suite, folder = suite_file.load(path), tmp_path / "out"
+    for machine in ({"cpu": "a"}, {"cpu": "a"}, {"cpu": "b"}, {"cpu": "a"}):
+        plan.record_suite(suite, Path("data"), folder, machine)
+    sessions = json.loads((folder / "suite.json").read_text())["sessions"]
+    assert [(session["data"], session["environment"]["cpu"]) for session in sessions] == [
+        ("data", "a"),
+        ("data", "b"),
+        ("data", "a"),
+    ]
+
+
+def test_the_only_session_of_an_older_file_is_kept(path: Path, tmp_path: Path) -> None:
+    suite = suite_file.load(path)
+    old = {"suite": suite.as_json(), "data": "d", "command": "c", "environment": {"cpu": "old"}}
+    (tmp_path / "suite.json").write_text(json.dumps(old))
+    plan.record_suite(suite, None, tmp_path, {"cpu": "new"})
+    recorded = json.loads((tmp_path / "suite.json").read_text())
+    assert recorded["sessions"][0] == {"command": "c", "data": "d", "environment": {"cpu": "old"}}
+    assert len(recorded["sessions"]) == 2
+    assert recorded.keys() == {"suite", "sessions"}
+
+
+def test_a_damaged_record_is_named(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "suite.json").write_text('{"suite": {"st')
+    with pytest.raises(ResultsError, match=r"suite\.json is damaged"):
+        plan.record_suite(suite_file.load(path), None, tmp_path, {})
+
+
+def test_names_of_different_runs_never_collide(path: Path) -> None:
+    suite = replace(suite_file.load(path), scenes={"a": "", "a b": ""}, methods={"b c": "", "c": ""})
+    tasks = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, [1, 2]), None, Path("out"))
+    assert len({task.name for task in tasks}) == len(tasks) == 8
+
+
+def test_the_commit_of_a_checkout_is_known(tmp_path: Path) -> None:
+    assert environment._commit(tmp_path) is None
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+    commit = environment._commit(tmp_path)
+    assert commit is not None
+    assert head.startswith(commit)

@@ -1,0 +1,164 @@
+"""Data sets with something wrong in them: the error names the file and says what was expected."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tyro
+from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
+from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+from PIL import Image
+
+from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
+
+SIZE = 24
+
+
+@pytest.fixture
+def scene(blender_scene: Path, tmp_path: Path) -> Path:
+    """A scene in Blender layout, to be broken."""
+    return shutil.copytree(blender_scene, tmp_path / "disc")
+
+
+@pytest.fixture
+def capture(scene: Path) -> Path:
+    """A scene in nerfstudio's layout with masks, to be broken."""
+    frames = json.loads((scene / "transforms_train.json").read_text())["frames"]
+    for number, frame in enumerate(frames):
+        Image.new("L", (SIZE, SIZE), 255).save(scene / "train" / f"mask_{number}.png")
+        frame |= {"file_path": f"train/r_{number}.png", "mask_path": f"train/mask_{number}.png"}
+    lens = {"fl_x": 30.0, "fl_y": 30.0, "cx": SIZE / 2, "cy": SIZE / 2, "w": SIZE, "h": SIZE}
+    (scene / "transforms.json").write_text(json.dumps({**lens, "frames": frames}))
+    return scene
+
+
+def load(parser: DataParserConfig, **options: object) -> SoftMiningDataManager:
+    return SoftMiningDataManagerConfig(dataparser=parser, **options).setup(device="cpu")  # type: ignore[arg-type]
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+BAD_IMAGES = {
+    "missing": (Path.unlink, "No such file"),
+    "truncated": (cut, "truncated|cannot identify"),
+    "empty": (lambda path: path.write_bytes(b""), "cannot identify image file"),
+    "text": (lambda path: path.write_text("not an image"), "cannot identify image file"),
+    "grey with alpha": (lambda path: Image.new("LA", (SIZE, SIZE)).save(path), "of the kind LA"),
+    "with a palette": (lambda path: Image.new("P", (SIZE, SIZE)).save(path), "of the kind P "),
+    "black and white": (lambda path: Image.new("1", (SIZE, SIZE)).save(path), "of the kind 1 "),
+    "of 16 bits": (lambda path: Image.new("I;16", (SIZE, SIZE)).save(path), "of the kind I;16.*8 bits a channel"),
+    "of another size": (lambda path: Image.new("RGB", (30, 12)).save(path), "30 x 12.*Expected one size"),
+}
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize(("damage", "message"), BAD_IMAGES.values(), ids=BAD_IMAGES.keys())
+def test_an_image_that_cannot_be_used_is_named(scene: Path, split: str, damage: Callable, message: str) -> None:
+    path = scene / split / "r_1.png"
+    damage(path)
+    with pytest.raises(ValueError, match=message) as caught:
+        load(BlenderDataParserConfig(data=scene))
+    assert str(path) in str(caught.value)
+    assert "Expected" in str(caught.value)
+
+
+BAD_MASKS = {
+    "missing": (Path.unlink, "No such file"),
+    "truncated": (cut, "truncated|cannot identify"),
+    "coloured": (lambda path: Image.new("RGB", (SIZE, SIZE)).save(path), "should have 1 channel"),
+    "of another size": (lambda path: Image.new("L", (30, 12)).save(path), "different shapes"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), BAD_MASKS.values(), ids=BAD_MASKS.keys())
+def test_a_mask_that_cannot_be_used_is_named(capture: Path, damage: Callable, message: str) -> None:
+    path = capture / "train" / "mask_3.png"
+    damage(path)
+    with pytest.raises(ValueError, match=message) as caught:
+        load(NerfstudioDataParserConfig(data=capture))
+    assert f"one-channel mask of its size, {path}" in str(caught.value)
+
+
+def test_images_and_masks_that_are_right_are_loaded(capture: Path) -> None:
+    made = load(NerfstudioDataParserConfig(data=capture), camera_res_scale_factor=0.5)
+    assert made.next_train(0)[1]["mask"].all()
+
+
+def test_images_of_the_sizes_of_their_cameras_are_loaded(capture: Path) -> None:
+    transforms = json.loads((capture / "transforms.json").read_text())
+    for frame in transforms["frames"]:
+        frame |= {"w": SIZE, "h": SIZE, "fl_x": 30.0, "fl_y": 30.0, "cx": SIZE / 2, "cy": SIZE / 2}
+        del frame["mask_path"]
+    transforms["frames"][2]["w"] = 30
+    (capture / "transforms.json").write_text(json.dumps({"frames": transforms["frames"]}))
+    Image.new("RGBA", (30, SIZE)).save(capture / "train" / "r_2.png")
+    made = load(NerfstudioDataParserConfig(data=capture))
+    assert len(made.next_train(0)[1]["image"]) == 1024
+
+
+def test_an_image_damaged_during_training_is_named(scene: Path) -> None:
+    made = load(
+        BlenderDataParserConfig(data=scene), train_num_images_to_sample_from=5, train_num_times_to_repeat_images=0
+    )
+    made.eval()
+    made.next_train(0)
+    for path in (scene / "train").iterdir():
+        cut(path)
+    with pytest.raises(ValueError, match=r"cannot use .*/train/r_\d.png"):
+        made.next_train(1)
+
+
+@pytest.mark.parametrize("name", ["transforms_train.json", "transforms_val.json"])
+def test_a_missing_list_of_frames_is_named(scene: Path, name: str) -> None:
+    (scene / name).unlink()
+    with pytest.raises((FileNotFoundError, AssertionError), match=name):
+        load(BlenderDataParserConfig(data=scene))
+
+
+def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises((FileNotFoundError, AssertionError), match="nowhere"):
+        load(BlenderDataParserConfig(data=tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pixel-sampler.sampling-type", "nuts"], "uniform"),
+        (["--pixel-sampler.langevin.drift", "fast"], "float"),
+        (["--pixel-sampler.langevin.noise", "-1"], "expected a finite number of pixels"),
+        (["--pixel-sampler.importance.alpha", "2"], "expected 0"),
+        (["--pixel-sampler.uniform-fraction", "2"], "expected a fraction between 0 and 1"),
+        (["--pixel-sampler.coverage", "-1"], "expected a finite number of rays per pixel"),
+        (["--pixel-sampler.langevin.drfit", "2"], "drfit"),
+    ],
+)
+def test_a_bad_option_is_explained_on_the_command_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        tyro.cli(SoftMiningDataManagerConfig, args=arguments)
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("parser", [BlenderDataParserConfig, NerfstudioDataParserConfig])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"frames": []}', "lists no frames; expected at least one image"),
+        ('{"frames": [', "cannot read"),
+        ("[1, 2]", "cannot read"),
+    ],
+)
+def test_a_capture_without_frames_is_named(
+    capture: Path, parser: type[DataParserConfig], content: str, message: str
+) -> None:
+    path = capture / ("transforms_train.json" if parser is BlenderDataParserConfig else "transforms.json")
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load(parser(data=capture))
+    assert str(path) in str(caught.value)

@@ -1,0 +1,215 @@
+"""The panel in nerfstudio's viewer: by its parts, and in a real browser."""
+
+import copy
+import importlib.util
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import viser
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
+from nerfstudio.engine.trainer import Trainer
+from nerfstudio.viewer.utils import parse_object
+from nerfstudio.viewer.viewer_elements import ViewerControl
+
+from softmining_nerfstudio.methods import softmining_lite
+from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
+from softmining_nerfstudio.training.viewer import SHARE, MiningPanel, on_frustum
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HAS_BROWSER = CHROMIUM is not None and importlib.util.find_spec("playwright") is not None
+
+
+def manager(scene: Path) -> SoftMiningDataManager:
+    made = SoftMiningDataManagerConfig(
+        dataparser=BlenderDataParserConfig(data=scene), train_num_rays_per_batch=60
+    ).setup(device="cpu")
+    made.train()
+    return made
+
+
+def mine(made: SoftMiningDataManager, steps: int) -> None:
+    for step in range(steps):
+        rays, batch = made.next_train(step)
+        predicted = batch["image"] + 0.1 * rays.directions
+        batch["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), batch["image"], predicted)
+    made.train_pixel_sampler.settle()
+
+
+def test_the_viewer_finds_the_panel(blender_scene: Path) -> None:
+    made = manager(blender_scene)
+    assert [control for _, control in parse_object(made, ViewerControl, "")] == [made.panel]
+
+
+def test_other_settings_take_effect_and_keep_what_was_learnt(blender_scene: Path) -> None:
+    made = manager(blender_scene)
+    mine(made, 3)
+    sampler = made.train_pixel_sampler
+    before = sampler.walkers.yx
+    config = SoftMiningPixelSamplerConfig(uniform_fraction=0.5)
+    sampler.reconfigure(config)
+    assert torch.equal(sampler.walkers.yx.nan_to_num(-1), before.nan_to_num(-1))
+    sampler.reconfigure(SoftMiningPixelSamplerConfig(sampling_type="uniform"))
+    assert made.next_train(3)[1]["feedback"] is None
+    sampler.reconfigure(config)
+    assert torch.equal(sampler.walkers.yx.nan_to_num(-1), before.nan_to_num(-1))
+    sampler.restart()
+    assert sampler.walkers.yx.isnan().all()
+    mine(made, 2)
+
+
+@pytest.mark.parametrize(
+    ("sampling_type", "walk", "noise"),
+    [("lmc", "langevin", 4.0), ("lmc", "langevin", 40.0), ("dmc", "diffusion", 0.05), ("dmc", "diffusion", 0.3)],
+)
+def test_every_control_changes_the_sampler_whatever_it_started_from(
+    blender_scene: Path, sampling_type: str, walk: str, noise: float
+) -> None:
+    made = manager(blender_scene)
+    sampler, server = made.train_pixel_sampler, viser.ViserServer(port=free_port(), verbose=False)
+    config = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
+    sampler.reconfigure(replace(config, **{walk: replace(getattr(config, walk), noise=noise)}))
+    panel = MiningPanel(sampler)
+    panel._setup(SimpleNamespace(viser_server=server, train_lock=None))
+    try:
+        assert panel.noise.value == noise
+        mine(made, 2)
+        for handle, value, found in [
+            (panel.noise, noise / 2, lambda c: getattr(c, walk).noise),
+            (panel.alpha, 0.25, lambda c: c.importance.alpha),
+            (panel.uniform, 0.5, lambda c: c.uniform_fraction),
+            (panel.respawned, 0.75, lambda c: getattr(c, walk).respawn_fraction),
+            (panel.sampling, "uniform", lambda c: c.sampling_type),
+            (panel.sampling, sampling_type, lambda c: c.sampling_type),
+        ]:
+            handle.value = value  # as from the browser: its callbacks run
+            wait_until(lambda found=found, value=value: found(sampler.config) == value)
+        assert sampler.walkers.error.isfinite().any()  # though with steps of 40 px all may have left the image
+    finally:
+        server.stop()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Callbacks run in a thread of their own."""
+    for _ in range(200):
+        if is_so():
+            return
+        time.sleep(0.02)
+    pytest.fail("the sampler was not changed within four seconds")
+
+
+def test_walkers_lie_on_the_image_plane_as_viser_draws_it() -> None:
+    camera = Cameras(torch.eye(4)[None, :3], 40.0, 40.0, 16.0, 12.0, width=32, height=24)[0]
+    corners = on_frustum(torch.tensor([[0.0, 0.0], [24.0, 32.0], [12.0, 16.0]]), camera, 0.1)
+    y = 16 / 40
+    x = y * 16 / 12
+    plane = 0.1 / np.cbrt(x * y / 3)
+    expected = torch.tensor([[-x, -y, 1], [x, y, 1], [0, 0, 1]]) * plane
+    torch.testing.assert_close(corners, expected.float())
+
+
+def test_nothing_is_drawn_while_nobody_looks_and_seldom_while_somebody_does(blender_scene: Path) -> None:
+    made, drawn = manager(blender_scene), []
+    panel = MiningPanel(made.train_pixel_sampler)
+    panel.after_step()  # without a viewer
+    clients: dict = {}
+    panel._viewer = SimpleNamespace(viser_server=SimpleNamespace(get_clients=lambda: clients))
+    panel.live = SimpleNamespace(value=False)
+    panel.draw = lambda: drawn.append(threading.Event().wait(0.02))  # type: ignore[method-assign]
+    panel.after_step()
+    panel.live.value = True
+    panel.after_step()
+    assert not drawn
+    clients[0] = "a browser"
+    for _ in range(5):
+        panel.after_step()
+    assert len(drawn) == 1
+    assert panel._next_drawing > 0.02 / SHARE
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def training(scene: Path, folder: Path, port: int) -> Trainer:
+    config = copy.deepcopy(softmining_lite.config)
+    config.pipeline.datamanager.dataparser = BlenderDataParserConfig(data=scene)
+    config.pipeline.datamanager.train_num_rays_per_batch = config.pipeline.datamanager.eval_num_rays_per_batch = 64
+    config.output_dir, config.experiment_name, config.timestamp = folder, "scene", "run"
+    config.viewer.websocket_port, config.viewer.quit_on_train_completion = port, True
+    config.max_num_iterations, config.steps_per_eval_all_images = 100000, 100000
+    config.save_config()  # as ns-train does first
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    return trainer
+
+
+def in_the_browser(port: int, act: Callable) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 1300})
+        page.goto(f"http://127.0.0.1:{port}")
+        act(page)
+        browser.close()
+
+
+@pytest.mark.skipif(not HAS_BROWSER, reason="needs Chromium (a system package) and playwright")
+def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scene: Path, tmp_path: Path) -> None:
+    """Look at the screenshot that this leaves in its folder."""
+    port = free_port()
+    trainer = training(blender_scene, tmp_path, port)
+    sampler, panel = trainer.pipeline.datamanager.train_pixel_sampler, trainer.pipeline.datamanager.panel
+    before, points, problems = sampler.config.diffusion.noise, [], []
+
+    def act(page) -> None:  # type: ignore[no-untyped-def]
+        page.get_by_text("Soft mining").click(timeout=60_000)
+        page.get_by_label("Live").click()
+        slider = page.get_by_role("slider").nth(0)
+        page.wait_for_timeout(1000)
+        sliders = page.locator("[role=slider]")
+        row = page.locator("div", has=page.get_by_text("Noise, of the size", exact=True)).last
+        slider = row.locator("xpath=following::*[@role='slider'][1]")
+        slider.focus()
+        for _ in range(4):
+            slider.press("ArrowRight")
+        page.get_by_role("button", name="Re-draw all walkers").click()
+        page.wait_for_timeout(4000)
+        points.append(panel._walkers()[0])
+        page.screenshot(path=tmp_path / "viewer.png")
+        assert sliders.count() >= 5
+
+    def look() -> None:
+        try:
+            in_the_browser(port, act)
+        except Exception as error:
+            problems.append(error)
+        finally:
+            trainer.stop_training = True
+
+    browser = threading.Thread(target=look)
+    browser.start()
+    trainer.train()
+    browser.join()
+    trainer.shutdown()
+    assert not problems, problems
+    assert sampler.config.diffusion.noise == pytest.approx(before + 4 * 0.005)
+    assert panel._next_drawing > 0  # it was drawn from the training loop
+    assert len(points[0]) > 10
+    assert np.isfinite(points[0]).all()
+    assert (tmp_path / "viewer.png").stat().st_size > 10_000
