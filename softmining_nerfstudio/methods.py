@@ -1,7 +1,7 @@
-"""The methods that `ns-train` offers. Entry points: nerfstudio finds them in pyproject.toml.
+"""The methods that `ns-train` offers. nerfstudio finds them by the entry points in pyproject.toml.
 
-Twins of nerfstudio's own methods are made when they are asked for: nerfstudio imports this module while it is still
-listing its own.
+A twin of one of nerfstudio's own methods is made when somebody asks for it: nerfstudio imports this module while it is
+still listing its own.
 """
 
 from __future__ import annotations

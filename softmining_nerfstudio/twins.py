@@ -32,14 +32,14 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 IMPLEMENTATION = "tcnn" if DEVICE == "cuda" and importlib.util.find_spec("tinycudann") else "torch"
 
 NO_SCORE = (TensoRFModel, NGPModel, DepthNerfactoModel)
-"""Models without a gradient of the colour loss at the pixels: the first two detach their sample positions, and the
-depth loss of the third reaches the pixels, too. Their walkers have no drift, with lmc either."""
+"""Models that give pixels no gradient of the colour loss alone: the first two detach their sample positions, and in the
+third the depth loss reaches the pixels, too. Their walkers have no drift, even with lmc."""
 
 Config = TypeVar("Config")
 
 
 class MiningEvent(Enum):
-    """The mining numbers that appear in the terminal, beside nerfstudio's own."""
+    """Mining numbers for the terminal, beside nerfstudio's own."""
 
     MEAN_ERROR = "Mean Error"
     EFFECTIVE_SAMPLES = "Effective Samples"
@@ -63,15 +63,15 @@ class SoftMiningLocalWriterConfig(LocalWriterConfig):
 
 
 def soft_mining(config: TrainerConfig, method_name: str | None = None) -> TrainerConfig:
-    """The configuration of a method, on mined rays; all else as it was, for the device that is there.
+    """The configuration of a method on mined rays, for the device of this machine; all else as it was.
 
     Args:
         config: of a method that draws single pixels with a VanillaDataManager, and whose model computes its colour
-            loss with `self.rgb_loss`. It is not changed.
-        method_name: of the twin; softmining-NAME by default.
+            loss with `self.rgb_loss`. It stays unchanged.
+        method_name: the twin's name; softmining-NAME by default.
 
     Raises:
-        ValueError: if its rays cannot be mined; the message says why, and what to use instead.
+        ValueError: if its rays cannot be mined. The message says why, and what to use instead.
     """
     twin = deepcopy(config)
     twin.pipeline.datamanager = _mining_datamanager(twin)
@@ -140,6 +140,6 @@ def _mining_datamanager(config: TrainerConfig) -> SoftMiningDataManagerConfig:
 
 
 def _with_fields_of(config: Any, kind: type[Config]) -> Config:
-    """A config of another kind, with the fields that both have."""
+    """A configuration of another kind, with the fields that both have."""
     shared = {f.name for f in fields(kind) if f.init} & {f.name for f in fields(config)}  # type: ignore[arg-type]
     return kind(**{name: getattr(config, name) for name in shared - {"_target"}})

@@ -1,5 +1,6 @@
 """What nerfstudio finds of the plugin, and what finding it costs."""
 
+import copy
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -7,6 +8,7 @@ from importlib.metadata import entry_points
 import pytest
 import torch
 import tyro
+import yaml
 from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion, all_descriptions, all_methods
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
 from nerfstudio.engine.trainer import TrainerConfig
@@ -23,6 +25,19 @@ def test_methods_are_registered_by_their_entry_points(name: str) -> None:
     assert isinstance(all_methods[name], TrainerConfig)
     assert all_methods[name].method_name == name
     assert all_descriptions[name]
+
+
+@pytest.mark.parametrize("sampling_type", ["dmc", "edges", "uniform"])
+def test_config_yml_records_the_recipes_numbers_and_leaves_the_configuration_as_it_is(sampling_type: str) -> None:
+    config = copy.deepcopy(softmining_lite.config)
+    sampler = config.pipeline.datamanager.pixel_sampler
+    sampler.sampling_type, sampler.coverage = sampling_type, 7.0
+    saved = yaml.load(yaml.dump(config), Loader=yaml.Loader).pipeline.datamanager.pixel_sampler
+    names = ("warmup_steps", "coverage", "edges_by", "edge_rays")
+    recorded = {"dmc": (50, 7.0, "contrast", True), "edges": (0, 7.0, "sobel", False)}
+    assert tuple(getattr(saved, name) for name in names) == recorded.get(sampling_type, (0, 7.0, "contrast", False))
+    assert saved.recipe == sampler.recipe
+    assert [getattr(sampler, name) for name in names] == [None, 7.0, None, None]
 
 
 @pytest.mark.parametrize("name", METHODS)

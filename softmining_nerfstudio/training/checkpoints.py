@@ -1,7 +1,7 @@
-"""What it takes to load nerfstudio 1.1.5's checkpoints: numbers that torch >= 2.6 refuses, and a file that is whole.
+"""Load nerfstudio 1.1.5's checkpoints: allow the number types that torch >= 2.6 refuses, and require a whole file.
 
-The learning-rate schedulers leave numpy scalars in them, which `torch.load` refuses by default (nerfstudio issue
-#3683). Allowing just these number types is safe; loading arbitrary pickles (`weights_only=False`) would not be.
+The learning-rate schedulers leave numpy scalars in a checkpoint, and `torch.load` refuses them by default (nerfstudio
+issue #3683). Allowing just these number types is safe; loading arbitrary pickles (`weights_only=False`) is not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def newest(folder: Path) -> Path | None:
 
 
 def require_whole(path: Path) -> None:
-    """Look at a checkpoint's end, where its table of contents is.
+    """Check that a checkpoint has its end, where its table of contents is.
 
     Raises:
         FileNotFoundError: if it is not there.

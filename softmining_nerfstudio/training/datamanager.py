@@ -1,4 +1,4 @@
-"""nerfstudio's VanillaDataManager, with mined rays for training and plain ones for everything else."""
+"""nerfstudio's VanillaDataManager: mined rays for training, uniform ones for everything else."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
 
 
 class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
-    """Hands out mined rays while training, and uniform ones in eval mode (the exporters draw from it, too). For another
-    data set than images: `SoftMiningDataManager[DepthDataset]`.
+    """Hands out mined rays in training mode, and uniform ones in eval mode, in which the exporters draw from it. For
+    another data set than images: `SoftMiningDataManager[DepthDataset]`.
 
-    A module, so that it learns of eval mode and its state is in the checkpoint: nerfstudio 1.1.5's data managers are,
-    those of its main branch are not.
+    It is a module, so that it hears of eval mode and checkpoints keep its state. nerfstudio 1.1.5's data managers are
+    modules, those of its main branch are not.
 
     Raises:
         ValueError: if patches are asked for, the pixel sampler is not one that mines, or there are no images.
@@ -53,9 +53,9 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     train_pixel_sampler: SoftMiningPixelSampler | None = None
 
     panel: MiningPanel | None = None
-    """In the viewer, which finds it here."""
+    """The viewer finds it here."""
     _random_state: dict[str, Any] | None = None
-    """Of the checkpoint that was loaded, until training goes on."""
+    """From the checkpoint that was loaded, until training goes on."""
 
     def __init__(self, config: SoftMiningDataManagerConfig, *arguments: Any, **options: Any) -> None:
         nn.Module.__init__(self)
@@ -76,7 +76,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         return type(f"SoftMining{dataset.__name__}", (SoftMiningDataset, dataset), {})
 
     def setup_train(self) -> None:
-        """Load the images, set up the sampler, and say what would not be expected of it."""
+        """Load the images and set up the sampler; say if its walkers have no drift."""
         super().setup_train()
         sampler = self.train_pixel_sampler
         walk = None if sampler is None else sampler.config.recipe.walk
@@ -125,15 +125,15 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         return cameras.generate_rays(camera_indices=batch["indices"][:, :1], coords=yx), batch
 
     def get_extra_state(self) -> dict[str, Any]:
-        """What a checkpoint needs beyond tensors of fixed shape, for training to go on as if never interrupted."""
+        """What a checkpoint needs besides tensors of fixed shape, so that training goes on as if never interrupted."""
         sampler = self.train_pixel_sampler
         return {"sampler": None if sampler is None else sampler.state(), "random": random_state.capture()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take up where a checkpoint was written, in the process that wrote it.
+        """Go on where a checkpoint was written.
 
-        Of several processes only the first one writes checkpoints. The others place new walkers, at random numbers
-        of their own: with the first one's they would all train on the same rays.
+        Of several processes only the first writes checkpoints, and only the first resumes its walkers. The others place
+        new walkers by random numbers of their own; with the first one's, all would train on the same rays.
         """
         sampler, saved = self.train_pixel_sampler, state["sampler"]
         if comms.is_main_process():
@@ -145,7 +145,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
-        """Log and draw what the miner does, and say what to type next once training has finished."""
+        """Log and draw what the miner does. When training has finished, say what to type next."""
         sampler, trainer = self.train_pixel_sampler, training_callback_attributes.trainer
         assert trainer is not None
 
@@ -177,7 +177,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         ]
 
     def pictures(self, image: int) -> dict[str, Float[Tensor, "height width 3"]]:
-        """Where the last rays of a training image went, and its walkers; none where nothing was mined yet."""
+        """Where the last rays of a training image went, and its walkers; empty before anything was mined."""
         sampler = self.train_pixel_sampler
         if sampler is None or not sampler.history:
             return {}
@@ -190,7 +190,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
 
 
 def _exportable(dataset: TDataset) -> TDataset:
-    """`ns-export cameras` asserts that the cameras have metadata, which several of nerfstudio's parsers leave out."""
+    """Give the cameras metadata: `ns-export cameras` asserts it, and several of nerfstudio's parsers leave it out."""
     if dataset.cameras.metadata is None:
         dataset.cameras.metadata = {}
     return dataset

@@ -1,4 +1,4 @@
-"""nerfstudio's images, which say what they are called when they cannot be used."""
+"""nerfstudio's data set of images, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from PIL import Image
 
 
 class SoftMiningDataset(InputDataset):
-    """Images and masks; errors name the file. Put before another data set, it does so for that one's files, too."""
+    """Images and masks, with errors that name the file. As a mixin before another data set, it names that one's
+    files."""
 
     def get_data(self, image_idx: int, *arguments: Any, **options: Any) -> dict:
-        """What the dataset holds of one image.
+        """The image, its mask and whatever else the data set holds.
 
         Raises:
-            ValueError: if a file of it cannot be read or does not fit the others.
+            ValueError: if a file cannot be read, or does not fit the others.
         """
         name, masks = self.image_filenames[image_idx], self._dataparser_outputs.mask_filenames
         try:
@@ -42,7 +43,7 @@ class SoftMiningDataset(InputDataset):
         """The image [height, width, channels], 8 bits a channel.
 
         Raises:
-            ValueError: if it is of another kind, whose numbers nerfstudio would take for colours.
+            ValueError: if it is of another kind; nerfstudio would take its numbers for colours.
         """
         with Image.open(self.image_filenames[image_idx]) as image:
             if image.mode not in ("L", "RGB", "RGBA"):
@@ -54,7 +55,7 @@ class SoftMiningDataset(InputDataset):
 
 
 def require_frames(data: Path) -> None:
-    """Look into the `transforms*.json` of a capture, from which several of nerfstudio's parsers index the first frame.
+    """Check that the `transforms*.json` of a capture list frames; several of nerfstudio's parsers index the first one.
 
     Args:
         data: the folder of the capture, or its file.

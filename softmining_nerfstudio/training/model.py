@@ -1,4 +1,4 @@
-"""The importance correction, installed as the `rgb_loss` of any nerfstudio model, whose code stays untouched."""
+"""The importance correction, installed as the `rgb_loss` of any nerfstudio model. The model's code stays untouched."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from softmining_nerfstudio.training.perceptual import lazy_lpips
 
 
 class SoftMiningLoss(nn.Module):
-    """A model's own loss, corrected for mined rays; untouched for all others.
+    """A model's own loss, corrected for mined rays and plain for all others.
 
     Args:
         loss: an elementwise loss with torch's `reduction`, such as MSELoss.
 
     Raises:
-        TypeError: if the loss of each ray cannot be had from it.
+        TypeError: if it cannot give the loss of each ray.
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -43,7 +43,7 @@ class SoftMiningLoss(nn.Module):
 
     @contextmanager
     def reporting_to(self, feedback: Feedback | None) -> Iterator[None]:
-        """Within, the loss is corrected and reports what it saw; None leaves it plain."""
+        """Within this context, correct the loss and report what it saw; None leaves it plain."""
         self._feedback = feedback
         try:
             yield
@@ -88,35 +88,35 @@ class SoftMiningMixin:
         self.rgb_loss = SoftMiningLoss(self.rgb_loss)
 
     def get_loss_dict(self, outputs: dict, batch: dict, metrics_dict: dict | None = None) -> dict:
-        """The model's losses, the colour loss corrected where the batch was mined.
+        """The model's losses; the colour loss is corrected where the batch was mined.
 
         Raises:
             TypeError: in training, if the batch comes from a data manager that does not mine.
         """
         if self.training and "feedback" not in batch:
             raise TypeError(
-                "a soft-mining model was given a training batch that knows nothing of mining: use "
+                "a soft-mining model got a training batch without feedback: use "
                 "SoftMiningDataManagerConfig as its data manager (ParallelDataManager samples in other processes)"
             )
         with self.rgb_loss.reporting_to(batch.get("feedback")):
             return super().get_loss_dict(outputs, batch, metrics_dict)  # type: ignore[misc]
 
     def get_image_metrics_and_images(self, outputs: dict, batch: dict) -> tuple[dict, dict]:
-        """The model's metrics of one image, without those that could not be computed here."""
+        """The model's metrics of one image, without an LPIPS that could not be computed."""
         metrics, images = super().get_image_metrics_and_images(outputs, batch)  # type: ignore[misc]
         return {n: value for n, value in metrics.items() if not (n.endswith("lpips") and math.isnan(value))}, images
 
 
 class SoftMiningNerfactoMixin(SoftMiningMixin):
-    """Put before nerfacto and what is derived from it. The proposal networks see detached positions, as in the paper's
-    code: their loss says nothing of the error at a pixel, and would reach the pixel's score through the positions."""
+    """Put before nerfacto and its subclasses. The proposal networks see detached positions, as in the paper's code.
+    Their loss says nothing of the error at a pixel, and would reach the pixel's score through the positions."""
 
     def populate_modules(self) -> None:
         super().populate_modules()
         self.density_fns = [_at_detached_positions(density_fn) for density_fn in self.density_fns]
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Where the proposal networks are in their update schedule, which nerfstudio's checkpoints leave out."""
+        """The proposal networks' position in their update schedule; nerfstudio's checkpoints leave it out."""
         sampler = self.proposal_sampler  # type: ignore[attr-defined]
         return {"proposal_step": sampler._step, "proposal_steps_since_update": sampler._steps_since_update}
 
@@ -132,8 +132,8 @@ def _at_detached_positions(density_fn: Callable) -> Callable:
 
 
 class Mined(ABCMeta):
-    """The kind of `mined` classes. Where one is written to a file (config.yml has the model's class), it is as the call
-    that makes it."""
+    """The metaclass of `mined` classes. config.yml records a model's class; it records these as the call that makes
+    them."""
 
     mined_from: type[Model]
 
@@ -146,4 +146,4 @@ def mined(model: type[Model]) -> Mined:
 
 
 copyreg.pickle(Mined, lambda made: (mined, (made.mined_from,)))
-yaml.add_representer(Mined, yaml.Dumper.represent_object)  # it would take them for classes of a module
+yaml.add_representer(Mined, yaml.Dumper.represent_object)  # YAML would look for them by module and name

@@ -1,4 +1,4 @@
-"""LPIPS whose network weights are fetched when it is first asked for a number, not when the model is built."""
+"""LPIPS that fetches its network weights when it first computes a number, not when the model is built."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DOWNLOAD_TIMEOUT = 20
 
 
 class LazyLPIPS(nn.Module):
-    """torchmetrics' LPIPS (AlexNet), or NaN with one warning where its weights cannot be had.
+    """torchmetrics' LPIPS (AlexNet); NaN and one warning where its weights cannot be had.
 
-    Not part of the model's state: a checkpoint carries no weights of the metric, and loads with or without them.
+    It is not part of the model's state: checkpoints have no weights of the metric, and load with or without them.
     """
 
     def __init__(self, **kwargs: object) -> None:
@@ -48,7 +48,8 @@ class LazyLPIPS(nn.Module):
 
 @contextmanager
 def lazy_lpips() -> Iterator[None]:
-    """Within, a model that builds LPIPS gets a `LazyLPIPS` (nerfstudio's models import it where they build it)."""
+    """Within this context, a model that builds LPIPS gets a `LazyLPIPS`; nerfstudio's models import it where they build
+    it."""
     from torchmetrics.image import lpip
 
     eager = lpip.LearnedPerceptualImagePatchSimilarity

@@ -1,4 +1,4 @@
-"""The state of every global random number generator, in types that `torch.load` accepts from a checkpoint."""
+"""The state of every global random number generator, in types that `torch.load` accepts."""
 
 from __future__ import annotations
 

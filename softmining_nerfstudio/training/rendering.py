@@ -1,4 +1,4 @@
-"""What a model renders, what that is compared with, and how wrong it is now on the pixels of a training image."""
+"""A model's colours, what to compare them with, and the present error on pixels of a training image."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from softmining_nerfstudio.sampling.history import over_white
 
 
 def rgb_of(outputs: dict[str, Any]) -> Float[Tensor, "*rays 3"]:
-    """The colours that a model rendered; of the fine field where it has a coarse one, too."""
+    """The colours that a model rendered: the fine field's, where there is a coarse one, too."""
     return outputs["rgb" if "rgb" in outputs else "rgb_fine"]
 
 
 def blended(model: Any, pixels: Float[Tensor, "*pixels channels"]) -> Float[Tensor, "*pixels 3"]:
-    """RGB or RGBA colours before the background of a model, as its metrics have them; over white if it has none."""
+    """RGB or RGBA colours over the model's background, as its metrics have them; over white if it has none."""
     if not hasattr(model, "renderer_rgb"):
         return over_white(pixels)
     return model.renderer_rgb.blend_background(pixels.to(model.device)).cpu()
@@ -30,11 +30,11 @@ def current_error(
 ) -> Float[Tensor, "rows columns"]:
     """e(x) = mean over RGB of |f(x) - f_gt(x)| of these pixels of a training image, rendered in eval mode.
 
-    The rays are those of training: through the camera's pose as training has refined it, which nerfstudio leaves out in
-    eval mode. The appearance is the average one, as in any rendering, so that an image's exposure counts as an error.
+    The rays are those of training: they use the camera pose that training has refined, which nerfstudio leaves out in
+    eval mode. The appearance is the average one, as in any rendering, so an image's exposure counts as an error.
 
     Args:
-        pipeline: whose model and training images are meant; it is in the mode afterwards that it was in.
+        pipeline: has the model and the training images. It keeps its mode.
         image: index in the data set.
     """
     model, dataset, was_training = pipeline.model, pipeline.datamanager.train_dataset, pipeline.training

@@ -1,4 +1,4 @@
-"""nerfstudio's Trainer, with checkpoints that are whole or absent, and an error that names the one that is not."""
+"""nerfstudio's Trainer. Its checkpoints are whole or absent; an error names a damaged one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class SoftMiningTrainerConfig(TrainerConfig):
     _target: type = field(default_factory=lambda: SoftMiningTrainer)
 
     def get_checkpoint_dir(self) -> Path:
-        """Where the checkpoints of this run are; ns-eval, ns-viewer, ns-render and ns-export ask before they load.
+        """Folder of this run's checkpoints; ns-eval, ns-viewer, ns-render and ns-export ask for it before they load
+        one.
 
         Raises:
             ValueError: if the newest one is damaged.
@@ -39,7 +40,7 @@ class SoftMiningTrainer(Trainer):
     config: SoftMiningTrainerConfig
 
     def setup(self, *arguments: Any, **options: Any) -> None:
-        """Set up, once it is known that the checkpoint to resume from is there and whole.
+        """Check that the checkpoint to resume from is there and whole, then set up.
 
         Raises:
             FileNotFoundError: if it is not there.
@@ -54,7 +55,7 @@ class SoftMiningTrainer(Trainer):
         super().setup(*arguments, **options)
 
     def eval_iteration(self, step: int) -> None:
-        """Evaluate where that is due, and show in the terminal what nerfstudio only logs: the PSNR of unseen views."""
+        """Evaluate if it is due, and show the PSNR of held-out views in the terminal; nerfstudio only logs it."""
         super().eval_iteration(step)
         for event in list(writer.EVENT_STORAGE):
             if event["name"] == "Eval Images Metrics" and "psnr" in event["event"]:
@@ -69,7 +70,8 @@ class SoftMiningTrainer(Trainer):
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:
-        """Write a checkpoint elsewhere, then move it to the others: half a file there would be taken for the newest."""
+        """Write a checkpoint elsewhere, then move it to the others: nerfstudio would take half a file for the
+        newest."""
         folder, name = self.checkpoint_dir, f"step-{step:09d}.ckpt"
         unfinished = self.checkpoint_dir = folder.with_name(f"{folder.name}.unfinished")
         try:

@@ -1,7 +1,7 @@
-"""The "Soft mining" panel of nerfstudio's web viewer: the walkers on the training images, and what they do to the rays.
+"""The "Soft mining" panel of nerfstudio's web viewer: the walkers on the training images, and where rays go.
 
-Nothing is drawn while its "Live" is off or nobody is connected; while it is on, as much time passes between two
-drawings as keeps their share of the time below SHARE.
+It draws nothing while "Live" is off or nobody is connected. Otherwise it waits long enough between two drawings to keep
+their share of the time below SHARE.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler,
 from softmining_nerfstudio.training.rendering import current_error
 
 SHARE = 0.02
-"""Of the time, for drawing."""
+"""Largest share of the time for drawing."""
 WALKERS = "/soft_mining/walkers"
 
 
@@ -45,10 +45,10 @@ Change = Callable[[SoftMiningPixelSamplerConfig, Any], SoftMiningPixelSamplerCon
 
 
 class MiningPanel(ViewerControl):
-    """Found by the viewer among the attributes of the data manager.
+    """The viewer finds it among the attributes of the data manager.
 
     Args:
-        sampler: of the training rays.
+        sampler: chooses the training rays.
     """
 
     def __init__(self, sampler: SoftMiningPixelSampler) -> None:
@@ -58,7 +58,7 @@ class MiningPanel(ViewerControl):
         self._next_drawing = 0.0
 
     def _setup(self, viewer: Viewer) -> None:
-        """Build the panel; the viewer calls it when it starts."""
+        """Build the controls that the recipe has; the viewer calls this when it starts."""
         super()._setup(viewer)
         config, gui = self.sampler.config, viewer.viser_server.gui
         recipe, corrected = config.recipe, self.sampler.miner.strategy.corrected
@@ -95,11 +95,11 @@ class MiningPanel(ViewerControl):
 
     @property
     def shown_image(self) -> int:
-        """The training image that is looked at; the first one as long as there is no viewer."""
+        """The training image that a person looks at; the first one without a viewer."""
         return 0 if self._viewer is None else self.image.value
 
     def _change(self, changed: Change, event: GuiEvent) -> None:
-        """Let the sampler go on with what was set in the browser."""
+        """Let the sampler go on with a setting from the browser."""
         self._while_training_waits(lambda: self.sampler.reconfigure(changed(self.sampler.config, event.target.value)))
 
     def after_step(self) -> None:
@@ -126,18 +126,18 @@ class MiningPanel(ViewerControl):
             self.images_plot.figure = _images_figure(self.history.per_image(len(self.sampler.image_names)))
 
     def _error_now(self, image: int) -> Float[Tensor, "grid grid"]:
-        """In the middle of each cell: as many rays as a small batch has, done before one notices, on a CPU, too."""
+        """Error in the middle of each cell: no more rays than a small batch has, quick on a CPU, too."""
         camera = self._viewer.pipeline.datamanager.train_dataset.cameras[image]
         row, column = (((torch.arange(GRID) + 0.5) * int(n) / GRID).long() for n in (camera.height, camera.width))
         return current_error(self._viewer.pipeline, image, row, column)
 
     def _height_by_width(self) -> float:
-        """Of the image that is looked at."""
+        """Aspect ratio of the shown image."""
         camera = self._viewer.pipeline.datamanager.train_dataset.cameras[self.image.value]
         return float(camera.height / camera.width)
 
     def _show(self, shown: bool) -> None:
-        """Draw at once, or take away what was drawn."""
+        """Draw at once, or remove the drawing."""
         for plot in (self.image_plot, self.curves_plot, self.images_plot):
             plot.visible = shown
         if shown:
@@ -146,12 +146,12 @@ class MiningPanel(ViewerControl):
             self._viewer.viser_server.scene.add_point_cloud(WALKERS, np.zeros((0, 3)), np.zeros((0, 3)))
 
     def _while_training_waits(self, act: Callable[[], None]) -> None:
-        """The viewer's callbacks run in threads of their own."""
+        """The viewer calls back in threads of its own; `act` while training waits."""
         with self._viewer.train_lock or contextlib.nullcontext():
             act()
 
     def _walkers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions in the viewer's world, on the image planes as they are drawn, and colours in [0, 1]."""
+        """Positions on the image planes in the viewer's world, and colours in [0, 1]."""
         population, cameras = self.sampler.walkers, getattr(self._viewer, "camera_handles", {})
         if population is None:
             return np.zeros((0, 3)), np.zeros((0, 3))

@@ -30,9 +30,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 HAS_BROWSER = CHROMIUM is not None and importlib.util.find_spec("playwright") is not None
 
 
-def manager(scene: Path) -> SoftMiningDataManager:
+def manager(scene: Path, sampling_type: str = "dmc") -> SoftMiningDataManager:
     made = SoftMiningDataManagerConfig(
-        dataparser=BlenderDataParserConfig(data=scene), train_num_rays_per_batch=60
+        dataparser=BlenderDataParserConfig(data=scene),
+        train_num_rays_per_batch=60,
+        pixel_sampler=SoftMiningPixelSamplerConfig(sampling_type=sampling_type),
     ).setup(device="cpu")
     made.train()
     return made
@@ -95,6 +97,30 @@ def test_every_control_changes_the_sampler_whatever_it_started_from(
             handle.value = value  # as from the browser: its callbacks run
             wait_until(lambda found=found, value=value: found(sampler.config) == value)
         assert sampler.walkers.error.isfinite().any()  # though with steps of 40 px all may have left the image
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("sampling_type", "controls"),
+    [
+        ("dmc", {"noise", "respawned", "alpha", "uniform"}),
+        ("lmc", {"noise", "respawned", "alpha", "uniform"}),
+        ("edges", {"alpha", "uniform"}),
+        ("error-map", {"uniform"}),
+        ("uniform", set()),
+    ],
+)
+def test_the_panel_has_the_controls_that_the_recipe_has(
+    blender_scene: Path, sampling_type: str, controls: set[str]
+) -> None:
+    made = manager(blender_scene, sampling_type)
+    server = viser.ViserServer(port=free_port(), verbose=False)
+    try:
+        panel = MiningPanel(made.train_pixel_sampler)
+        panel._setup(SimpleNamespace(viser_server=server, train_lock=None))
+        assert {name for name in ("noise", "respawned", "alpha", "uniform") if hasattr(panel, name)} == controls
+        assert panel.redraw.visible == ("noise" in controls)
     finally:
         server.stop()
 
