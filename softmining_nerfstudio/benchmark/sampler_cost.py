@@ -28,12 +28,12 @@ from rich.progress import Progress
 from torch import Tensor
 
 from softmining_nerfstudio.benchmark.errors import BenchmarkError
-from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, Refusal, Results
+from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, CostReport, Refusal
 from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 
 SAMPLERS = (NERFSTUDIO, *SAMPLING_TYPES)
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+CLOCK_FUNCTIONS = {"wall": time.perf_counter, "cpu": time.process_time}
 TURNS, STEPS_PER_TURN = 20, 5
 MOST_PIXELS = 2**26
 """In the block that the images are windows into."""
@@ -65,7 +65,7 @@ class SamplerCost:
 
     def main(self) -> list[Cost | Refusal]:
         """Measure everything; each number of images and rays is shown and written once it is known."""
-        results = Results(self.output, {"megapixels": self.megapixels, "masks": self.masks, "clock": self.clock})
+        results = CostReport(self.output, {"megapixels": self.megapixels, "masks": self.masks, "clock": self.clock})
         for contestant in self._contestants(1):  # what torch does only once shall be nobody's set-up
             contestant.take_turn(min(self.rays), 1)
         with Progress(console=results.console, transient=True) as progress:
@@ -80,7 +80,7 @@ class SamplerCost:
 
     def _contestants(self, images: int) -> list[Contestant]:
         batch = image_batch(images, self.megapixels, self.masks == "half")
-        return [Contestant(name, batch, CLOCKS[self.clock]) for name in SAMPLERS]
+        return [Contestant(name, batch, CLOCK_FUNCTIONS[self.clock]) for name in SAMPLERS]
 
 
 @dataclass

@@ -11,7 +11,7 @@ import torch
 
 from softmining_nerfstudio.benchmark import sampler_cost
 from softmining_nerfstudio.benchmark.sampler_cost import SAMPLERS, Contestant, SamplerCost, held_bytes, image_batch
-from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, Refusal, Results
+from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, CostReport, Refusal
 from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
 from softmining_nerfstudio.mining.walkers import Walkers
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler
@@ -66,7 +66,7 @@ def test_a_sampler_that_refuses_is_listed_and_the_others_go_on(capsys: pytest.Ca
     assert isinstance(refused, Refusal)
     assert "sampling type '[nuts]' is unknown" in refused.reason
     assert isinstance(lmc, Cost)
-    Results(None, {}).add(records)
+    CostReport(None, {}).add(records)
     printed = capsys.readouterr().out
     assert "[nuts] is left out: ValueError: sampling type '[nuts]' is unknown" in printed
     assert f" {NERFSTUDIO} " in printed

@@ -8,7 +8,7 @@ from typing import Any
 
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Study
 
-CLOCKS = (
+CLOCK_NOTE = (
     "Clocks stand still during evaluation. Set-up is not on them; a run that was interrupted sets up again. CPU time "
     "is that of the training process: worker processes, which load the data of some stock methods, are not in it."
 )
@@ -31,7 +31,7 @@ def about(record: dict[str, Any], study: Study) -> list[str]:
         f"{suite.get('title') or 'Benchmark'}: {suite['steps']} steps, {len(seeds)} seeds "
         f"({', '.join(map(str, seeds))}), {len(study.runs)} finished runs; baseline {study.baseline}; "
         f"time is {AXIS_NAMES[study.clock]}.",
-        *(["Fewer than three seeds: the spread says little."] if len(seeds) < 3 else []),
+        *(["Fewer than three seeds: the range says little."] if len(seeds) < 3 else []),
         *_sessions(record["sessions"]),
     ]
 
@@ -65,7 +65,7 @@ def notes(record: dict[str, Any]) -> list[str]:
     )
     return [
         "Medians over seeds (least to most). Each run is compared with the baseline's run of the same seed.",
-        CLOCKS,
+        CLOCK_NOTE,
         *([together] if jobs > 1 else []),
         f"PSNR after so many steps, and what is derived from it (speed-up, gain), is that of {pixels} held-out pixels "
         f"of all views, pooled. Final PSNR, SSIM and LPIPS are means over {views} held-out views"
