@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,7 +74,5 @@ def notes(record: dict[str, Any]) -> list[str]:
 
 
 def _jobs(session: dict[str, Any]) -> int:
-    """Runs at the same time; of a session that did not record it, as its command says."""
-    recorded = (session.get("environment") or {}).get("jobs")
-    said = re.search(r"--jobs[ =](\d+)", session.get("command") or "")
-    return int(recorded if recorded is not None else said[1] if said else 1)
+    """How many runs a session trained at the same time."""
+    return (session.get("environment") or {}).get("jobs", 1)
