@@ -53,7 +53,7 @@ class Refusal:
     reason: str
 
 
-class Results:
+class CostReport:
     """Shows and, if there is a folder, writes what is measured as soon as it is."""
 
     def __init__(self, folder: Path | None, settings: dict[str, str | float]):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Study
 
-CLOCKS = (
+CLOCK_NOTE = (
     "Clocks stand still during evaluation. Set-up is not on them; a run that was interrupted sets up again. CPU time "
     "is that of the training process: worker processes, which load the data of some stock methods, are not in it."
 )
@@ -31,7 +30,7 @@ def about(record: dict[str, Any], study: Study) -> list[str]:
         f"{suite.get('title') or 'Benchmark'}: {suite['steps']} steps, {len(seeds)} seeds "
         f"({', '.join(map(str, seeds))}), {len(study.runs)} finished runs; baseline {study.baseline}; "
         f"time is {AXIS_NAMES[study.clock]}.",
-        *(["Fewer than three seeds: the spread says little."] if len(seeds) < 3 else []),
+        *(["Fewer than three seeds: the range says little."] if len(seeds) < 3 else []),
         *_sessions(record["sessions"]),
     ]
 
@@ -65,7 +64,7 @@ def notes(record: dict[str, Any]) -> list[str]:
     )
     return [
         "Medians over seeds (least to most). Each run is compared with the baseline's run of the same seed.",
-        CLOCKS,
+        CLOCK_NOTE,
         *([together] if jobs > 1 else []),
         f"PSNR after so many steps, and what is derived from it (speed-up, gain), is that of {pixels} held-out pixels "
         f"of all views, pooled. Final PSNR, SSIM and LPIPS are means over {views} held-out views"
@@ -75,7 +74,5 @@ def notes(record: dict[str, Any]) -> list[str]:
 
 
 def _jobs(session: dict[str, Any]) -> int:
-    """Runs at the same time; of a session that did not record it, as its command says."""
-    recorded = (session.get("environment") or {}).get("jobs")
-    said = re.search(r"--jobs[ =](\d+)", session.get("command") or "")
-    return int(recorded if recorded is not None else said[1] if said else 1)
+    """How many runs a session trained at the same time."""
+    return (session.get("environment") or {}).get("jobs", 1)

@@ -17,14 +17,14 @@ from rich.console import Console
 
 from softmining_nerfstudio.benchmark.report import plots as drawing
 from softmining_nerfstudio.benchmark.report.about import about, notes
-from softmining_nerfstudio.benchmark.report.study import Clock, Results, read
+from softmining_nerfstudio.benchmark.report.study import ClockName, ResultsFolder, read
 from softmining_nerfstudio.benchmark.report.tables import Table, all_tables
 
 
 def report(
     folder: tyro.conf.Positional[Path],
     *,
-    clock: Clock = "wall",
+    clock: ClockName = "wall",
     markdown: Path | None = None,
     plots: Path | None = None,
     targets: tuple[float, ...] = (),
@@ -72,7 +72,7 @@ def _for_terminal(table: Table) -> rich.table.Table:
     return shown
 
 
-def _markdown(found: Results, tables: Sequence[Table], plots: Sequence[str]) -> str:
+def _markdown(found: ResultsFolder, tables: Sequence[Table], plots: Sequence[str]) -> str:
     def row(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
 

@@ -32,7 +32,7 @@ def looks_of(study: Study) -> dict[str, Look]:
     """The baseline is black, the tuned one dashed; the method that is most ahead at equal time is thick."""
 
     def ahead(method: str) -> tuple[int, float]:
-        gains = [study.spread([scene], method, Column("", study.gain)) for scene in study.scenes]
+        gains = [study.seed_range([scene], method, Column("", study.gain)) for scene in study.scenes]
         medians = [gain.median.low for gain in gains if gain]
         return len(medians), sum(medians)
 

@@ -22,7 +22,7 @@ def over_steps(study: Study, scene: str, folder: Path) -> Figure | None:
     rows = {(method, kind): found for method in study.methods for kind, found in _of(study, scene, method, folder)}
     if not rows:
         return None
-    steps = _spread_out(sorted({step for found in rows.values() for step in found}))
+    steps = _evenly_spaced(sorted({step for found in rows.values() for step in found}))
     images = {key: {step: read_image(path) for step, path in found.items()} for key, found in rows.items()}
     aspect = max(image.shape[0] / image.shape[1] for found in images.values() for image in found.values())
     side = (WIDTH - NAMES) / COLUMNS
@@ -57,7 +57,7 @@ def _of(study: Study, scene: str, method: str, folder: Path) -> list[tuple[str, 
     return []
 
 
-def _spread_out(steps: list[int]) -> list[int]:
+def _evenly_spaced(steps: list[int]) -> list[int]:
     """At most COLUMNS of them, evenly spaced."""
     shown = min(COLUMNS, len(steps))
     return [steps[round(place * (len(steps) - 1) / max(1, shown - 1))] for place in range(shown)]

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from softmining_nerfstudio.benchmark.report.looks import PANEL, STYLE, Look, looks_of
 from softmining_nerfstudio.benchmark.report.pictures import over_steps
-from softmining_nerfstudio.benchmark.report.speedup import Spread
+from softmining_nerfstudio.benchmark.report.speedup import SeedRange
 from softmining_nerfstudio.benchmark.report.strip import at_equal_time, strip
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Axis, Column, Study, unit_of
 from softmining_nerfstudio.benchmark.report.tables import number_text
@@ -137,8 +137,8 @@ def bars(study: Study, looks: dict[str, Look]) -> Figure:
 def _bar(panel: Axes, place: int, study: Study, scene: str, method: str, reference: str, look: Look) -> None:
     """A bar to the median with whiskers over seeds; no bar where only bounds of the median are known."""
 
-    def over(axis: Axis) -> Spread | None:
-        return study.spread([scene], method, Column("", lambda run: study.sooner(run, reference, axis)))
+    def over(axis: Axis) -> SeedRange | None:
+        return study.seed_range([scene], method, Column("", lambda run: study.sooner(run, reference, axis)))
 
     times, steps = over(study.clock), over("step")
     if method == reference or times is None or steps is None:

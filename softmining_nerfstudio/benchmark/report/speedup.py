@@ -121,7 +121,7 @@ def mean(numbers: Sequence[Between], *, geometric: bool) -> Between:
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedRange:
     """Numbers of several seeds in brief."""
 
     median: Between
@@ -134,7 +134,7 @@ class Spread:
     """How many there are, those without a number included."""
 
 
-def spread(numbers: Iterable[Between], seeds: int | None = None) -> Spread | None:
+def seed_range(numbers: Iterable[Between], seeds: int | None = None) -> SeedRange | None:
     """Median and range over seeds; None if there are no numbers.
 
     Args:
@@ -144,7 +144,7 @@ def spread(numbers: Iterable[Between], seeds: int | None = None) -> Spread | Non
     if not found:
         return None
     lows, highs = [number.low for number in found], [number.high for number in found]
-    return Spread(
+    return SeedRange(
         median=Between(median(lows), median(highs)),
         least=Between(min(lows), min(highs)),
         most=Between(max(lows), max(highs)),

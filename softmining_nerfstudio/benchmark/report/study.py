@@ -21,12 +21,12 @@ from softmining_nerfstudio.benchmark.errors import NoResultsError, ResultsError
 from softmining_nerfstudio.benchmark.report.speedup import (
     Between,
     Curve,
-    Spread,
+    SeedRange,
     exactly,
     mean,
     psnr_at,
+    seed_range,
     speed_up,
-    spread,
 )
 from softmining_nerfstudio.benchmark.results import Measurement, Run, load
 
@@ -35,8 +35,8 @@ Axis = Literal["step", "seconds", "cpu_seconds"]
 
 AXIS_NAMES: dict[Axis, str] = {"step": "steps", "seconds": "wall-clock", "cpu_seconds": "CPU time"}
 
-Clock = Literal["wall", "cpu"]
-CLOCKS: dict[Clock, Axis] = {"wall": "seconds", "cpu": "cpu_seconds"}
+ClockName = Literal["wall", "cpu"]
+CLOCK_AXES: dict[ClockName, Axis] = {"wall": "seconds", "cpu": "cpu_seconds"}
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class Study:
     def _pace(self, measured: list[Measurement]) -> float:
         return getattr(measured[-1], self.clock) / measured[-1].step
 
-    def spread(self, scenes: Sequence[str], method: str, column: Column) -> Spread | None:
+    def seed_range(self, scenes: Sequence[str], method: str, column: Column) -> SeedRange | None:
         """A number's median and range over seeds; one whose reference has not finished counts, but has no number."""
         per_seed, seeds = [], self.seeds(scenes, method)
         for seed in seeds:
             numbers = [column.number(Run(scene, method, seed)) for scene in scenes]
             if None not in numbers:
                 per_seed.append(mean([n for n in numbers if n is not None], geometric=column.ratio))
-        return spread(per_seed, len(seeds))
+        return seed_range(per_seed, len(seeds))
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Results:
+class ResultsFolder:
     """A results folder, read."""
 
     study: Study
@@ -118,7 +118,7 @@ class Results:
     """The runs that are left out of the study, and why."""
 
 
-def read(folder: Path, clock: Clock = "wall", methods: Sequence[str] = ()) -> Results:
+def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -> ResultsFolder:
     """Read a results folder; see `report` for arguments and errors."""
     measurements, failures = load(folder)
     written = record.read(folder)
@@ -145,9 +145,9 @@ def read(folder: Path, clock: Clock = "wall", methods: Sequence[str] = ()) -> Re
         scenes=tuple(scene for scene in suite["scenes"] if scene in {run.scene for run in runs}),
         methods=tuple(name for name in shown if name in finished),
         runs=runs,
-        clock=CLOCKS[clock],
+        clock=CLOCK_AXES[clock],
     )
-    return Results(study, written, list(missing.values()))
+    return ResultsFolder(study, written, list(missing.values()))
 
 
 def _why_missing(measured: list[Measurement], error: str | None, steps: int) -> str | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from softmining_nerfstudio.benchmark.report.speedup import Between, Spread, exactly, psnr_at
+from softmining_nerfstudio.benchmark.report.speedup import Between, SeedRange, exactly, psnr_at
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Axis, Column, Study
 from softmining_nerfstudio.benchmark.results import Run
 
@@ -31,7 +31,7 @@ def number_text(number: Between, form: str) -> str:
     return f"> {low}" if number.low else "not reached"
 
 
-def spread_text(numbers: Spread | None, form: str) -> str:
+def range_text(numbers: SeedRange | None, form: str) -> str:
     """Median (least to most, if anything is known of them; in how many seeds it is known, if not in all)."""
     if numbers is None:
         return "-"
@@ -112,7 +112,7 @@ def whole_decibels(study: Study, scenes: Sequence[str]) -> list[int]:
 
     passed: list[set[int]] = []
     for scene in scenes:
-        start, end = (study.spread([scene], study.baseline, after(share)) for share in (0.5, 1.0))
+        start, end = (study.seed_range([scene], study.baseline, after(share)) for share in (0.5, 1.0))
         span = (math.ceil(start.median.low), math.floor(end.median.low) + 1) if start and end else (0, 0)
         passed.append(set(range(*span)))
     return sorted(set.intersection(*passed))
@@ -133,7 +133,7 @@ def _quarters(study: Study, scenes: Sequence[str]) -> list[int]:
 def _table(study: Study, scenes: Sequence[str], title: str, columns: Sequence[Column]) -> Table:
     """A row per method that has finished the scenes, and the columns in which there is a number."""
     methods = [method for method in study.methods if study.seeds(scenes, method)]
-    cells = [[spread_text(study.spread(scenes, m, column), column.form) for m in methods] for column in columns]
+    cells = [[range_text(study.seed_range(scenes, m, column), column.form) for m in methods] for column in columns]
     kept = [(column.title, texts) for column, texts in zip(columns, cells, strict=True) if set(texts) != {"-"}]
     counts = [str(len(study.seeds(scenes, method))) for method in methods]
     rows = [list(row) for row in zip(methods, counts, *(texts for _, texts in kept), strict=True)]
