@@ -14,8 +14,9 @@ REQUIRED = ("steps", "methods", "scenes", "seeds", "baseline")
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """A dictionary of `suite` (settings by name) and `sessions` (a list of command, data and environment); None if there
-    is no such file.
+    """A dictionary of `suite`, settings by name, and `sessions`, a list of command, data and environment.
+
+    None if there is no such file.
 
     Raises:
         ResultsError: the file is damaged.

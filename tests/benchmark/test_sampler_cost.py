@@ -70,11 +70,11 @@ def test_a_sampler_that_refuses_is_listed_and_the_others_go_on(capsys: pytest.Ca
     assert isinstance(stock, Cost)
     assert stock.ratio == 1
     assert isinstance(refused, Refusal)
-    assert "sampling type '[nuts]' is unknown" in refused.reason
+    assert "'[nuts]'" in refused.reason
     assert isinstance(lmc, Cost)
     CostReport(None, {}).add(records)
     printed = capsys.readouterr().out
-    assert "[nuts] is left out: ValueError: sampling type '[nuts]' is unknown" in printed
+    assert f"[nuts] is left out: {refused.reason}" in printed
     assert f" {NERFSTUDIO} " in printed
 
 

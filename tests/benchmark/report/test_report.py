@@ -149,14 +149,14 @@ def test_only_some_methods(folder: Path) -> None:
 
 
 def test_what_cannot_be_reported_is_said(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=r"no method mind in .*; there are uniform, tuned, mined, worse"):
+    with pytest.raises(ResultsError, match=r"mind .*uniform, tuned, mined, worse"):
         report(folder, methods=("mind",))
-    with pytest.raises(ResultsError, match="no results in"):
+    with pytest.raises(ResultsError, match="nothing"):
         report(tmp_path / "nothing")
     measurements = (folder / "measurements.jsonl").read_text().splitlines()
     (folder / "measurements.jsonl").write_text("\n".join(m for m in measurements if '"uniform"' not in m) + "\n")
-    with pytest.raises(ResultsError, match=r"no run of the baseline uniform is finished in .*\n.*seed 1: not started"):
+    with pytest.raises(ResultsError, match=r"baseline uniform .*\n.*seed 1: not started"):
         report(folder)
     (folder / "suite.json").unlink()
-    with pytest.raises(ResultsError, match=r"no suite.json in"):
+    with pytest.raises(ResultsError, match=r"suite\.json"):
         report(folder)

@@ -63,7 +63,7 @@ def test_a_single_measurement() -> None:
     [((), ()), ((1, 2), (20.0,)), ((1, 1), (20.0, 21.0)), ((2, 1), (20.0, 21.0)), ((1, 2), (20.0, math.nan))],
 )
 def test_a_curve_without_order_or_numbers_is_refused(times: tuple[float, ...], psnr: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="a curve needs"):
+    with pytest.raises(ValueError, match="curve"):
         Curve(times, psnr)
 
 
@@ -132,12 +132,6 @@ def test_what_only_the_method_reached_is_not_taken_for_infinitely_sooner() -> No
     found = seed_range([Between(1.5, math.inf), exactly(2), exactly(3)])
     assert found is not None
     assert (found.least, found.median, found.most) == (Between(1.5, 2), Between(2, 3), Between(3, math.inf))
-
-
-def test_seeds_without_a_number_are_counted() -> None:
-    found = seed_range([exactly(2), exactly(3)], seeds=3)
-    assert found is not None
-    assert (found.known, found.seeds) == (2, 3)
 
 
 def test_means_over_scenes() -> None:
