@@ -10,9 +10,7 @@ import torch
 import tyro
 import yaml
 from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion, all_descriptions, all_methods
-from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
 from nerfstudio.engine.trainer import TrainerConfig
-from nerfstudio.models.nerfacto import NerfactoModelConfig
 
 from softmining_nerfstudio.methods import TWINS, softmining_lite
 
@@ -52,17 +50,6 @@ def test_a_mistyped_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     printed = "".join(capsys.readouterr())
     assert "--sampling-typo" in printed
     assert "--sampling-type" in printed
-
-
-def test_softmining_has_nerfactos_model_and_schedule() -> None:
-    ours, theirs = all_methods["softmining"], all_methods["nerfacto"]
-    allowed = {"_target", "implementation"}
-    for name in set(vars(NerfactoModelConfig())) - allowed:
-        assert getattr(ours.pipeline.model, name) == getattr(theirs.pipeline.model, name), name
-    assert ours.optimizers == theirs.optimizers
-    assert ours.max_num_iterations == theirs.max_num_iterations
-    for name in set(vars(VanillaDataManagerConfig())) - {"_target", "pixel_sampler", "dataparser", "collate_fn"}:
-        assert getattr(ours.pipeline.datamanager, name) == getattr(theirs.pipeline.datamanager, name), name
 
 
 def test_softmining_lite_ends_by_itself_and_keeps_its_learning_rate_after_its_schedule() -> None:

@@ -1,4 +1,4 @@
-"""Any ray-based method of nerfstudio's, trained on mined rays; what cannot be mined says why."""
+"""Any ray-based method of nerfstudio's trains on mined rays; what cannot be mined says why."""
 
 import copy
 import json
@@ -70,7 +70,7 @@ def small(method: str, data: Path, folder: Path, sampling_type: str = "lmc") -> 
 
 
 def trained(config: TrainerConfig, draws_ahead: bool = False) -> Trainer:
-    """Through nerfstudio's own trainer, to the end."""
+    """The trainer after it has trained to the end, as nerfstudio's own does."""
     torch.manual_seed(0)
     random.seed(0)  # the order that images are loaded in
     trainer = config.setup(local_rank=0, world_size=1)
@@ -107,7 +107,7 @@ def test_every_twin_trains_and_its_walkers_learn(
 def test_batches_drawn_ahead_train_as_those_drawn_in_time(
     method: str, sampling_type: str, blender_scene: Path, tmp_path: Path
 ) -> None:
-    """With one loss, or a coarse and a fine one."""
+    """The models have one loss, or a coarse and a fine one."""
     in_time, ahead = (
         trained(small(method, blender_scene, tmp_path / str(draws_ahead), sampling_type), draws_ahead)
         for draws_ahead in (False, True)
@@ -138,7 +138,7 @@ def test_instant_ngp_without_a_gpu_says_what_to_use_instead(
 ) -> None:
     monkeypatch.setitem(SMALL, "softmining-ngp", {})
     trainer = small("softmining-ngp", blender_scene, tmp_path).setup(local_rank=0, world_size=1)
-    with pytest.raises(RuntimeError, match=r"needs a CUDA GPU: .* Use softmining or"):
+    with pytest.raises(RuntimeError, match=r"CUDA.* softmining "):
         trainer.setup()
 
 
@@ -158,7 +158,6 @@ def test_a_twin_differs_from_its_parent_in_the_mining_only(name: str, parent: st
         ours = getattr(twin.pipeline.datamanager, field_name)
         assert ours == getattr(config.pipeline.datamanager, field_name), field_name
     assert twin._target is SoftMiningTrainer
-    assert twin.viewer.websocket_host == "127.0.0.1"
 
 
 class OwnDataManager(VanillaDataManager):
@@ -168,13 +167,16 @@ class OwnDataManager(VanillaDataManager):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda: all_methods["splatfacto"], r"splatfacto has a FullImageDatamanagerConfig.*whole images"),
-        (lambda: all_methods["generfacto"], r"RandomCamerasDataManagerConfig, which hands out no batches of rays"),
+        (lambda: all_methods["splatfacto"], r"splatfacto .*FullImageDatamanagerConfig.*VanillaDataManagerConfig"),
+        (lambda: all_methods["generfacto"], r"generfacto .*RandomCamerasDataManagerConfig.*VanillaDataManagerConfig"),
         (lambda: all_methods["nerfacto"], r"ParallelDataManagerConfig.*soft_mining\(sequential\(config\)\)"),
-        (lambda: with_datamanager(patch_size=4), r"in patches of 4: .* Expected single pixels"),
+        (lambda: with_datamanager(patch_size=4), r"patches of 4\b.*patch_size 1\b"),
         (lambda: with_datamanager(pixel_sampler=PairPixelSamplerConfig()), "PairPixelSamplerConfig"),
-        (lambda: with_datamanager(_target=OwnDataManager), "derive that data manager from SoftMiningDataManager"),
-        (lambda: all_methods["softmining-lite"], "a data manager of its own, SoftMiningDataManagerConfig"),
+        (
+            lambda: with_datamanager(_target=OwnDataManager),
+            r"depth-nerfacto .*SoftMiningDataManager ",
+        ),
+        (lambda: all_methods["softmining-lite"], "softmining-lite .*SoftMiningDataManagerConfig"),
     ],
 )
 def test_what_cannot_be_mined_says_why_and_what_to_use(change: Callable, message: str) -> None:
@@ -190,7 +192,7 @@ def with_datamanager(**changes: object) -> TrainerConfig:
 
 
 class OneColour(Model):
-    """A third-party model: one colour for everything."""
+    """A third party's model. It has one colour for everything."""
 
     def populate_modules(self) -> None:
         super().populate_modules()
@@ -253,6 +255,8 @@ def test_only_the_parallel_data_manager_is_replaced() -> None:
     changed = sequential(config)
     assert isinstance(config.pipeline.datamanager, ParallelDataManagerConfig)
     assert type(changed.pipeline.datamanager) is VanillaDataManagerConfig
+    for name in set(vars(VanillaDataManagerConfig())) - {"_target", "collate_fn"}:
+        assert getattr(changed.pipeline.datamanager, name) == getattr(config.pipeline.datamanager, name), name
     assert sequential(changed) == changed
     parallel = ParallelDataManagerConfig(_target=ParallelDataManager[DepthDataset])
     config = copy.deepcopy(config)

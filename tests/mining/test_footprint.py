@@ -1,4 +1,4 @@
-"""Footprints: colours are means over as much of an image as a ray stands for, while rays are few."""
+"""Footprints: while rays are few, each colour is the mean over the part of the image that its ray stands for."""
 
 import math
 
@@ -10,13 +10,13 @@ from softmining_nerfstudio.mining.pixels.images import Images, Packed
 
 
 def ramp(height=60, width=80):
-    """An image whose colours tell where they are: row, column and a checkerboard."""
+    """An image whose colours encode their row, their column and a checkerboard."""
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([row / height, column / width, ((row + column) % 2).float()], -1)
 
 
 def colours(images, pixel, side, generator):
-    """Of rays through these pixels of the first image, with footprints of this side."""
+    """The colours of rays through these pixels of the first image, with footprints of this side."""
     slot = torch.zeros(len(pixel), dtype=torch.long)
     return colours_around(images, slot, pixel, torch.full((len(pixel),), float(side)), generator)
 
@@ -61,7 +61,7 @@ def test_a_mean_is_of_the_type_of_the_images(generator, dtype):
 def test_the_pixel_s_row_and_column_stand_in_for_those_outside_of_the_image(generator):
     pixel = torch.cartesian_prod(torch.tensor([0, 59]), torch.tensor([0, 79])).repeat(2000, 1)
     found = colours(Images(torch.arange(1), ramp()[None]), pixel, 16, generator)[:, :2]
-    # eight and a half of sixteen rows are inside, the last one half, and the others count as the first
+    # eight and a half of sixteen rows are inside; the first row stands in for the others
     inwards = (sum(range(8)) + 8 / 2) / 16
     expected = torch.where(pixel == 0, inwards, pixel - inwards) / torch.tensor([60, 80])
     for corner in pixel[:4]:
@@ -113,6 +113,6 @@ def test_images_of_mixed_sizes_have_footprints_of_their_own(generator):
 
 
 @pytest.mark.parametrize("coverage", [-1.0, math.inf, math.nan])
-def test_an_impossible_coverage_is_named_with_what_is_allowed(coverage):
-    with pytest.raises(ValueError, match=f"coverage is {coverage}; expected a finite number of rays per pixel"):
+def test_an_impossible_coverage_is_named_with_its_value(coverage):
+    with pytest.raises(ValueError, match=f"coverage is {coverage}; expected"):
         Footprint(coverage)

@@ -1,5 +1,7 @@
 """How much of a batch is uniform."""
 
+import re
+
 import pytest
 
 from softmining_nerfstudio.mining.uniform_share import UniformShare
@@ -18,13 +20,9 @@ def test_without_a_warm_up_it_is_the_fraction():
 
 
 @pytest.mark.parametrize(
-    ("fraction", "warmup_steps", "message"),
-    [
-        (1.5, 0, r"uniform_fraction is 1\.5; expected a fraction between 0 and 1"),
-        (float("nan"), 0, "uniform_fraction is nan"),
-        (0.1, -1, "warmup_steps is -1; expected at least 0"),
-    ],
+    ("fraction", "warmup_steps", "named"),
+    [(1.5, 0, "fraction is 1.5"), (float("nan"), 0, "fraction is nan"), (0.1, -1, "warmup_steps is -1")],
 )
-def test_bad_settings_are_named(fraction, warmup_steps, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_settings_are_named(fraction, warmup_steps, named):
+    with pytest.raises(ValueError, match=re.escape(named)):
         UniformShare(fraction, warmup_steps)

@@ -1,4 +1,4 @@
-"""The walk of diffusion Monte-Carlo: wide steps without a gradient, in which selection follows the error."""
+"""The walk of diffusion Monte-Carlo: its steps are wide and follow no gradient; selection follows the error."""
 
 import math
 
@@ -17,14 +17,14 @@ from softmining_nerfstudio.mining.walks import Diffusion
 def test_the_step_is_normal_with_its_deviation_relative_to_the_image(generator, score):
     walk = Diffusion(noise=0.02)
     size = torch.tensor([[3000, 12000], [2000, 8000]]).repeat(2500, 1)
-    moved = walk.move(size / 2, size, score, generator) - size / 2  # out of it only beyond 12 deviations
+    moved = walk.move(size / 2, size, score, generator) - size / 2  # a step of 12 deviations would leave it
     for image, length in ((0, 6000.0), (1, 4000.0)):
         torch.testing.assert_close(moved[image::2].std(0) / length, torch.full((2,), 0.02), rtol=0.05, atol=0)
         assert (moved[image::2].mean(0).abs() < 0.02 * length * 4 / math.sqrt(2500)).all()
 
 
 def test_the_borders_of_an_image_do_not_empty(generator):
-    """A move out of it is not made: where nothing tells pixels apart, all are visited alike."""
+    """Moves that would leave the image are rejected. Where all pixels are alike, walkers visit all of them alike."""
     size = torch.tensor([60, 90]).expand(20000, 2)
     yx = torch.rand((20000, 2), generator=generator) * size
     for _ in range(20):
@@ -34,12 +34,8 @@ def test_the_borders_of_an_image_do_not_empty(generator):
     torch.testing.assert_close(shares, torch.full((10,), 0.1), atol=0.01, rtol=0)
 
 
-def test_no_graph_through_the_cameras_is_needed():
-    assert not Diffusion().needs_score
-
-
 def share_in_band(noise, respawn_fraction, generator, pixels, steps=80, count=1500):
-    """Of the rays, in a quarter of the rows, where alone there is an error."""
+    """Share of the rays in a quarter of the rows. Only there is an error."""
     images = Images(torch.arange(3), pixels)
     densities = Densities(3, Sobel())
     densities.see(images)
@@ -66,13 +62,8 @@ def test_more_walkers_live_where_the_error_is_the_finer_they_step(generator):
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"noise": -0.1}, r"noise is -0\.1; expected a finite fraction of the image's size"),
-        ({"noise": math.nan}, "noise is nan; expected"),
-        ({"respawn_fraction": 1.5}, r"respawn_fraction is 1\.5; expected a fraction between 0 and 1"),
-    ],
+    ("name", "value"), [("noise", -0.1), ("noise", math.nan), ("respawn_fraction", 1.5), ("respawn_fraction", math.nan)]
 )
-def test_an_impossible_setting_is_named_with_what_is_allowed(fields, message):
-    with pytest.raises(ValueError, match=message):
-        Diffusion(**fields)
+def test_an_impossible_setting_is_named_with_its_value(name, value):
+    with pytest.raises(ValueError, match=rf"\b{name} is {value}; expected"):
+        Diffusion(**{name: value})

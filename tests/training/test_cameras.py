@@ -51,10 +51,10 @@ def sampler_of(seen_by: Cameras, drift: float) -> SoftMiningPixelSampler:
 
 def mine(seen_by: Cameras, steps: int, drift: float = 1.0) -> list[tuple[dict, torch.Tensor]]:
     """Batches and pixel centres of a training whose model paints each direction with its own colour."""
-    miner, batches = sampler_of(seen_by, drift), []
+    sampler, batches = sampler_of(seen_by, drift), []
     image_batch = {"image_idx": torch.arange(IMAGES), "image": torch.rand(IMAGES, HEIGHT, WIDTH, 3)}
     for step in range(steps):
-        batch, yx = miner.mine(image_batch, step)
+        batch, yx = sampler.mine(image_batch, step)
         rays = seen_by.generate_rays(camera_indices=batch["indices"][:, :1], coords=yx)
         loss = batch["feedback"].correct(
             lambda target, predicted: ((target - predicted) ** 2).mean(-1), batch["image"], rays.directions.sin()
@@ -62,7 +62,7 @@ def mine(seen_by: Cameras, steps: int, drift: float = 1.0) -> list[tuple[dict, t
         if loss.requires_grad:
             loss.backward()
         batches.append((batch, yx))
-    miner.settle()
+    sampler.settle()
     return batches
 
 
@@ -108,10 +108,10 @@ def test_panoramas_are_recognised_if_all_cameras_are() -> None:
 
 
 def test_uniform_rays_of_panoramas_point_everywhere_alike() -> None:
-    miner = sampler_of(KINDS["equirectangular"], 0.0)
-    miner.set_num_rays_per_batch(8000)
+    sampler = sampler_of(KINDS["equirectangular"], 0.0)
+    sampler.set_num_rays_per_batch(8000)
     image_batch = {"image_idx": torch.arange(IMAGES), "image": torch.rand(IMAGES, HEIGHT, WIDTH, 3)}
-    indices = miner.sample(image_batch)["indices"]
+    indices = sampler.sample(image_batch)["indices"]
     rays = KINDS["equirectangular"].generate_rays(camera_indices=indices[:, :1], coords=indices[:, 1:] + 0.5)
     assert rays.directions.mean(0).norm() < 4 / math.sqrt(8000)
     torch.testing.assert_close(rays.directions.T.cov(), torch.eye(3) / 3, atol=0.02, rtol=0)

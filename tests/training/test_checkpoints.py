@@ -3,7 +3,6 @@
 import dataclasses
 import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -141,7 +140,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     ],
 )
 def test_training_does_not_start_from_a_damaged_checkpoint(run: Path, tmp_path: Path, options: Callable) -> None:
-    message = rf"{run}/step-000000020.ckpt is not a whole .*Remove it to load {run}/step-000000010.ckpt"
+    message = rf"{run}/step-000000020.ckpt .*{run}/step-000000010.ckpt"
     with pytest.raises(ValueError, match=message):
         trainer(tmp_path / "after", **options(run)).setup()
 
@@ -155,22 +154,22 @@ def test_evaluation_does_not_start_from_a_damaged_checkpoint(run: Path) -> None:
     )
     config.output_dir, config.experiment_name, config.timestamp = run.parents[3], "scene", "run"
     (run.parent / "config.yml").write_text(yaml.dump(config))
-    with pytest.raises(ValueError, match=r"step-000000020.ckpt is not a whole checkpoint"):
+    with pytest.raises(ValueError, match=r"step-000000020\.ckpt"):
         eval_setup(run.parent / "config.yml")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (lambda run: {"load_dir": run.parent}, "no checkpoint {run.parent}/step-.*.ckpt to load. There is none"),
-        (lambda run: {"load_dir": run / "nowhere"}, "no checkpoint {run}/nowhere/step-.*.ckpt to load. There is none"),
+        (lambda run: {"load_dir": run.parent}, "{run.parent}/step-.*.ckpt"),
+        (lambda run: {"load_dir": run / "nowhere"}, "{run}/nowhere/step-.*.ckpt"),
         (
             lambda run: {"load_dir": run, "load_step": 7},
-            "{run}/step-000000007.ckpt .* newest one there is step-000000001",
+            "{run}/step-000000007.ckpt .*step-000000001.ckpt",
         ),
         (
             lambda run: {"load_checkpoint": run / "step-3.ckpt"},
-            "{run}/step-3.ckpt .* newest one there is step-000000001",
+            "{run}/step-3.ckpt .*step-000000001.ckpt",
         ),
     ],
 )
@@ -187,7 +186,6 @@ def test_training_does_not_start_from_a_checkpoint_that_is_not_there(
 
 def test_a_damaged_checkpoint_without_others_has_no_remedy(tmp_path: Path) -> None:
     (tmp_path / "step-000000001.ckpt").touch()
-    with pytest.raises(
-        ValueError, match=re.escape("it was cut off at 0 bytes, or is something else. There is no other")
-    ):
+    with pytest.raises(ValueError, match=r"step-000000001.ckpt .*\b0 bytes") as caught:
         require_whole(newest(tmp_path))
+    assert str(caught.value).count(".ckpt") == 1

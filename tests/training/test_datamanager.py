@@ -140,7 +140,7 @@ def test_pictures_are_drawn_when_an_image_would_be_evaluated(
 
 
 def test_patches_are_refused(blender_scene: Path) -> None:
-    with pytest.raises(ValueError, match="patch_size is 2, expected 1"):
+    with pytest.raises(ValueError, match=r"patch_size is 2\b"):
         manager(blender_scene, patch_size=2)
 
 
@@ -153,7 +153,7 @@ def test_a_data_manager_that_samples_in_other_processes_is_refused(blender_scene
     config = ParallelDataManagerConfig(
         dataparser=BlenderDataParserConfig(data=blender_scene), pixel_sampler=SoftMiningPixelSamplerConfig()
     )
-    with pytest.raises(TypeError, match=r"ParallelDataManager .* use SoftMiningDataManagerConfig"):
+    with pytest.raises(TypeError, match=r"ParallelDataManager .*SoftMiningDataManagerConfig"):
         config.setup(device="cpu")
 
 
@@ -231,17 +231,6 @@ def test_walkers_survive_a_run_with_uniform_sampling(blender_scene: Path, tmp_pa
     walkers = state["_extra_state"]["sampler"]["strategies"]["lmc"]["yx"]
     torch.testing.assert_close(again.train_pixel_sampler.miner.strategy.walkers.yx, walkers, equal_nan=True)
     assert len(train(again, 3)) == 3
-
-
-def test_a_uniform_checkpoint_goes_on_with_mining(
-    blender_scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    uniform = manager(blender_scene, "uniform")
-    train(uniform, 3)
-    mined = manager(blender_scene)
-    mined.load_state_dict(saved(uniform, tmp_path))
-    assert "sampling was uniform" in capsys.readouterr().out
-    assert train(mined, 3)[-1]["feedback"].error is not None
 
 
 def test_a_data_manager_may_be_given_another_kind_of_data_set(blender_scene: Path) -> None:

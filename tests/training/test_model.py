@@ -155,11 +155,6 @@ def test_eval_losses_are_plain() -> None:
     torch.testing.assert_close(loss, nn.functional.mse_loss(outputs["rgb"], image))
 
 
-def test_without_drift_no_graph_is_built_through_the_cameras() -> None:
-    mined, camera = feedback(drift=False)
-    assert not cameras().generate_rays(camera_indices=camera, coords=mined.yx).directions.requires_grad
-
-
 def test_a_ray_that_is_not_finite_does_not_reach_the_optimiser() -> None:
     parameter = nn.Parameter(torch.rand(RAYS, 3))
     scale = torch.ones(RAYS, 1)
@@ -177,12 +172,12 @@ def test_a_ray_that_is_not_finite_does_not_reach_the_optimiser() -> None:
 
 def test_a_training_batch_that_knows_nothing_of_mining_is_refused() -> None:
     model = small_model().train()
-    with pytest.raises(TypeError, match="use SoftMiningDataManagerConfig"):
+    with pytest.raises(TypeError, match="SoftMiningDataManagerConfig"):
         model.get_loss_dict({}, {"image": torch.rand(RAYS, 3)})
 
 
 def test_the_loss_of_each_ray_must_be_to_be_had() -> None:
-    with pytest.raises(TypeError, match="expected a loss of torch's whose reduction is 'mean'"):
+    with pytest.raises(TypeError, match=r"CosineSimilarity.*reduction"):
         SoftMiningLoss(nn.CosineSimilarity())
 
 
@@ -200,5 +195,5 @@ def test_a_model_without_rgb_loss_is_refused() -> None:
     class MinedConfig(ModelConfig):
         _target: type = field(default_factory=lambda: Mined)
 
-    with pytest.raises(TypeError, match="Mined has no rgb_loss"):
+    with pytest.raises(TypeError, match=r"Mined .*rgb_loss"):
         MinedConfig().setup(scene_box=SceneBox(torch.tensor([[-1.0] * 3, [1.0] * 3])), num_train_data=1)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -23,8 +24,9 @@ from nerfstudio.viewer.viewer_elements import ViewerControl
 
 from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.training import viewer
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
-from softmining_nerfstudio.training.viewer import SHARE, MiningPanel, on_frustum
+from softmining_nerfstudio.training.viewer import SHARE, WALKERS, MiningPanel, on_frustum
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HAS_BROWSER = CHROMIUM is not None and importlib.util.find_spec("playwright") is not None
@@ -144,23 +146,34 @@ def test_walkers_lie_on_the_image_plane_as_viser_draws_it() -> None:
     torch.testing.assert_close(corners, expected.float())
 
 
-def test_nothing_is_drawn_while_nobody_looks_and_seldom_while_somebody_does(blender_scene: Path) -> None:
-    made, drawn = manager(blender_scene), []
-    panel = MiningPanel(made.train_pixel_sampler)
-    panel.after_step()  # without a viewer
-    clients: dict = {}
-    panel._viewer = SimpleNamespace(viser_server=SimpleNamespace(get_clients=lambda: clients))
-    panel.live = SimpleNamespace(value=False)
-    panel.draw = lambda: drawn.append(threading.Event().wait(0.02))  # type: ignore[method-assign]
-    panel.after_step()
+def test_nothing_is_drawn_while_nobody_looks_and_seldom_while_somebody_does(
+    blender_scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drawing takes 0.02 seconds here, a training step 0.1."""
+    panel, shown, clock = MiningPanel(manager(blender_scene).train_pixel_sampler), MagicMock(), [0.0]
+    drawings: list[float] = []
+
+    def draw() -> None:
+        drawings.append(clock[0])
+        clock[0] += 0.02
+
+    def train_for(steps: int) -> None:
+        for _ in range(steps):
+            panel.after_step()
+            clock[0] += 0.1
+
+    monkeypatch.setattr(viewer, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(panel, "draw", draw)
+    train_for(5)  # without a viewer
+    panel._setup(shown)  # as the viewer does
+    shown.viser_server.get_clients.return_value, panel.live.value = {}, True
+    train_for(5)
+    shown.viser_server.get_clients.return_value, panel.live.value = {0: "a browser"}, False
+    train_for(5)
+    assert not drawings
     panel.live.value = True
-    panel.after_step()
-    assert not drawn
-    clients[0] = "a browser"
-    for _ in range(5):
-        panel.after_step()
-    assert len(drawn) == 1
-    assert panel._next_drawing > 0.02 / SHARE
+    train_for(100)
+    assert 8 <= len(drawings) <= 10 / (0.02 / SHARE) + 1
 
 
 def free_port() -> int:
@@ -197,11 +210,20 @@ def in_the_browser(port: int, act: Callable) -> None:
 
 @pytest.mark.skipif(not HAS_BROWSER, reason="needs Chromium (a system package) and playwright")
 def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scene: Path, tmp_path: Path) -> None:
-    """Look at the screenshot that this leaves in its folder."""
+    """It leaves a screenshot in its folder, to look at."""
     port = free_port()
     trainer = training(blender_scene, tmp_path, port)
-    sampler, panel = trainer.pipeline.datamanager.train_pixel_sampler, trainer.pipeline.datamanager.panel
-    before, points, problems = sampler.config.diffusion.noise, [], []
+    sampler = trainer.pipeline.datamanager.train_pixel_sampler
+    before, drawn, problems = sampler.config.diffusion.noise, [], []
+    scene, trains = trainer.viewer_state.viser_server.scene, threading.current_thread()
+    add_point_cloud = scene.add_point_cloud
+
+    def add(name: str, points: np.ndarray, *arguments: object, **options: object) -> object:
+        if name == WALKERS and threading.current_thread() is trains:
+            drawn.append(points)
+        return add_point_cloud(name, points, *arguments, **options)
+
+    scene.add_point_cloud = add
 
     def act(page) -> None:  # type: ignore[no-untyped-def]
         page.get_by_text("Soft mining").click(timeout=60_000)
@@ -216,7 +238,6 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
             slider.press("ArrowRight")
         page.get_by_role("button", name="Re-draw all walkers").click()
         page.wait_for_timeout(4000)
-        points.append(panel._walkers()[0])
         page.screenshot(path=tmp_path / "viewer.png")
         assert sliders.count() >= 5
 
@@ -235,7 +256,6 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
     trainer.shutdown()
     assert not problems, problems
     assert sampler.config.diffusion.noise == pytest.approx(before + 4 * 0.005)
-    assert panel._next_drawing > 0  # it was drawn from the training loop
-    assert len(points[0]) > 10
-    assert np.isfinite(points[0]).all()
+    assert len(drawn[-1]) > 10  # by the training loop
+    assert np.isfinite(drawn[-1]).all()
     assert (tmp_path / "viewer.png").stat().st_size > 10_000
