@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from threading import Timer
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -38,16 +39,17 @@ def kernels() -> ModuleType | None:
 def _users_cache() -> Iterator[None]:
     """Within this context, functions that numba decorates are cached in the user's folder, unless NUMBA_CACHE_DIR says
     otherwise."""
-    import numba
     import platformdirs
+    from numba.core import config
 
-    before = numba.config.CACHE_DIR
+    settings: Any = config  # made from the environment, without types
+    before = settings.CACHE_DIR
     if not before:
-        numba.config.CACHE_DIR = str(platformdirs.user_cache_path("softmining_nerfstudio") / "numba")
+        settings.CACHE_DIR = str(platformdirs.user_cache_path("softmining_nerfstudio") / "numba")
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
 
 
 def _compile(compiled: ModuleType) -> None:

@@ -44,11 +44,11 @@ class _HashGrid(torch.autograd.Function):
         ctx.save_for_backward(x, table, scalings)
         out = x.new_empty(len(x), len(scalings) * table.shape[1])
         arguments = (x.numpy(), table.numpy(), scalings.numpy(), len(table) // len(scalings), _lanes(table))
-        share(lambda first, last: kernels().encode(*arguments, out.numpy(), first, last), len(x))
+        share(lambda first, last: _loops().encode(*arguments, out.numpy(), first, last), len(x))
         return out
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
         if torch.is_grad_enabled():
             raise RuntimeError(
                 "the compiled hash grid has no second derivative: backward(create_graph=True) asked for one"
@@ -60,12 +60,17 @@ class _HashGrid(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = torch.empty(x.shape, dtype=gradient.dtype)
             arguments = (x, table, of_features, scalings, size, lanes, of_x.numpy())
-            share(lambda first, last: kernels().position_gradient(*arguments, first, last), len(x))
+            share(lambda first, last: _loops().position_gradient(*arguments, first, last), len(x))
         if ctx.needs_input_grad[1]:
             of_table = torch.zeros(table.shape, dtype=gradient.dtype)
             by_level = (x, of_features, scalings, size, lanes, of_table.numpy())
-            share(lambda first, last: kernels().table_gradient(*by_level, first, last), len(scalings), least=1)
+            share(lambda first, last: _loops().table_gradient(*by_level, first, last), len(scalings), least=1)
         return of_x, of_table, None
+
+
+def _loops() -> Any:
+    """The compiled loops, where `can_encode` has found them."""
+    return kernels()
 
 
 def _lanes(table: Any) -> tuple[int, ...]:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from softmining_nerfstudio.encodings.compiling import kernels
 from softmining_nerfstudio.encodings.hash_grid import can_encode, hash_encode
 
+_WANTS_NORMALS = "_wants_normals"
+
 
 def compile_encodings(model: nn.Module, device: torch.device) -> None:
     """Let every HashEncoding of a model that runs torch on a CPU run the compiled loops. Parameters stay as they are.
@@ -57,16 +59,17 @@ def _skip_unread_gradients(field: Field) -> None:
 
 def _forward(self: Field, *arguments: Any, **options: Any) -> Any:
     """In place of Field.forward: it says whether normals are wanted. Whoever asks for densities alone may want them."""
-    self.wants_normals = options.get("compute_normals", arguments[1] if len(arguments) > 1 else False)
+    vars(self)[_WANTS_NORMALS] = options.get("compute_normals", arguments[1] if len(arguments) > 1 else False)
     try:
         return type(self).forward(self, *arguments, **options)
     finally:
-        self.wants_normals = True
+        vars(self)[_WANTS_NORMALS] = True
 
 
 def _without_unread_gradient(field: Field, _: nn.Module, arguments: tuple) -> tuple:
     positions, *others = arguments
     locations = field._sample_locations
-    if not getattr(field, "wants_normals", True) and positions._base is locations is not None and locations.is_leaf:
+    unread = not vars(field).get(_WANTS_NORMALS, True) and locations is not None and locations.is_leaf
+    if unread and positions._base is locations:
         positions = positions.detach()
     return (positions, *others)
