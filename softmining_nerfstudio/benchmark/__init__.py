@@ -1,19 +1,23 @@
 """`softmining-bench`: trains the methods of a suite side by side, and reports how much sooner one reaches a quality.
 
-In the order in which a benchmark goes through them:
+In reading order:
 
-    suite.py         which scenes, methods and seeds are compared; suite_file.py reads it from a file of `configs/`
-    results.py       what was measured: one JSON line per measurement
-    task.py          one run: its `ns-train` command, parsed
-    training.py      trains it with nerfstudio's own trainer, on the clock (clock.py), and measures it (evaluation.py)
-    plan.py          all runs of a suite, looked through before the first one starts
-    runner.py        trains them, each in a process of its own; continues where it was interrupted (progress.py)
-    record.py        what was asked for, and in which sessions: `suite.json` beside the results
-    speedup.py       the arithmetic: when a curve reaches a quality, and how much sooner that is
-    study.py         that, of all runs in a results folder
-    report.py        tables (tables.py) with notes (about.py), plots (plots.py, looks.py), strips of renders (strip.py)
-                     and of where the rays went (mined.py)
-    sampler_cost.py  what the samplers alone cost, and its plot (sampler_plot.py)
-    headroom.py      how much mining could gain on a scene at most, by the errors of a trained model
-    cli.py           the command line; environment.py says on which machine; errors.py, what a user can mend
+    cli.py               the commands, each a function; errors.py: mistakes that a user can fix
+    run/suite.py         scenes, methods and seeds to compare; run/suite_file.py reads them from a file of `configs/`
+    results.py           the measurements, one JSON line each
+    record.py            `suite.json` beside them: settings and sessions; environment.py describes the machine
+    run/command.py       `run`: train and measure a suite, or go on with it
+    run/task.py          one run: its `ns-train` command, parsed
+    run/plan.py          all runs of a suite, checked before the first one starts
+    run/runner.py        trains the runs, each in a process of its own; run/progress.py shows how far they are
+    run/training.py      trains one run with nerfstudio's own trainer, on the clock (run/clock.py)
+    run/evaluation.py    measures it on held-out pixels and views
+    report/command.py    `report`: print and write the report on a results folder
+    report/speedup.py    the arithmetic: when a curve reaches a quality, and how much sooner that is
+    report/study.py      the finished runs of a results folder, and the numbers that compare them
+    report/tables.py     the tables; report/about.py writes the notes beside them
+    report/plots.py      the plots; report/looks.py gives each method its colour
+    report/strip.py      renders at equal time; report/pictures.py shows the rays and walkers over steps
+    sampler_cost.py      `sampler`: what the samplers alone cost; sampler_memory.py, sampler_plot.py
+    headroom.py          `headroom`: how much mining could gain on a scene at most, by the errors of a trained model
 """

@@ -1,4 +1,4 @@
-"""On what machine, and with what software, something was measured."""
+"""The machine and the software of a measurement."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def environment() -> dict[str, str | int | None]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "nerfstudio")},
         "softmining-nerfstudio": __version__,
-        "commit": _commit(Path(__file__).parents[2]),
+        "commit": commit_of(Path(__file__).parents[2]),
     }
 
 
-def _commit(root: Path) -> str | None:
-    """The commit that the package is checked out at, marked if files were changed; None if it is no checkout."""
+def commit_of(root: Path) -> str | None:
+    """The commit of a checkout, marked if files have changed; None if the folder is no checkout."""
     if not (root / ".git").exists():
         return None
     described = ("describe", "--always", "--dirty", "--exclude=*", "--abbrev=12")
@@ -42,7 +42,7 @@ def _commit(root: Path) -> str | None:
 
 
 def _cpu() -> str:
-    """The processor's model name, where the system tells."""
+    """The processor's model name, if the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,16 +1,16 @@
-"""What a user can mend. The command line says these in one line; any other error keeps its traceback."""
+"""Mistakes that a user can fix. The command line prints them in one line; any other error keeps its traceback."""
 
 
 class BenchmarkError(ValueError):
-    """Of this package; the message says what is wrong and what is allowed."""
+    """A mistake of the user. The message says what is wrong and what is allowed."""
 
 
 class SuiteError(BenchmarkError):
-    """A suite that cannot be run; the message names file, line and what is allowed."""
+    """A suite that cannot run. The message names file, line and allowed values."""
 
 
 class ResultsError(BenchmarkError):
-    """A results folder that cannot be read or reported; the message names the file."""
+    """A results folder that the package cannot read or report. The message names the file."""
 
 
 class NoResultsError(ResultsError):

@@ -1,4 +1,4 @@
-"""`suite.json` in a results folder: what was asked for, and the sessions in which it was trained."""
+"""`suite.json` in a results folder: the settings of the suite, and the sessions that trained it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from softmining_nerfstudio.benchmark.errors import ResultsError
 
 FILE_NAME = "suite.json"
-SESSION = ("command", "data", "environment")
-"""What is known of a session. Older files have these of their only session beside the suite."""
 REQUIRED = ("steps", "methods", "scenes", "seeds", "baseline")
-"""Settings of a suite without which nothing can be reported."""
+"""Settings that a report needs."""
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """A dictionary of `suite`, settings by name, and `sessions`, a list; None if there is no such file.
+    """A dictionary of `suite`, settings by name, and `sessions`, a list of command, data and environment.
+
+    None if there is no such file.
 
     Raises:
-        ResultsError: if the file is damaged.
+        ResultsError: the file is damaged.
     """
     path = folder / FILE_NAME
     if not path.exists():
@@ -29,14 +29,11 @@ def read(folder: Path) -> dict[str, Any] | None:
         absent = [key for key in REQUIRED if key not in record["suite"].keys()]
         if absent:
             raise ValueError(f"no {absent[0]} in its suite")
-        if "sessions" not in record:
-            only = {key: record.pop(key) for key in SESSION if key in record}
-            record["sessions"] = [only] if only else []
         record["sessions"] = [dict(session) for session in record["sessions"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultsError(
-            f"{path} is damaged ({type(error).__name__}: {error}). Expected what softmining-bench run writes: delete "
-            "the file and run the suite again, which keeps what was measured"
+            f"{path} is damaged ({type(error).__name__}: {error}). Delete it and run the suite again: "
+            "softmining-bench run writes a new one and keeps the measurements"
         ) from error
     return record
 

@@ -1,4 +1,4 @@
-"""What was measured: a folder with one JSON line per measurement, written as it is made."""
+"""The measurements in a results folder: one JSON line each, written as soon as it is known."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Measurement:
-    """The state of a run after some of its steps. Evaluation is excluded from the clocks."""
+    """The state of a run after some of its steps. Its clocks leave out evaluation."""
 
     scene: str
     method: str
@@ -31,31 +31,31 @@ class Measurement:
     step: int
     """Training steps done."""
     seconds: float
-    """Wall-clock spent training so far; set-up, which a run that was interrupted repeats, is not in it."""
+    """Wall-clock of training so far, without set-up (an interrupted run repeats it)."""
     cpu_seconds: float
-    """Time that all threads of the process spent on a processor while training so far: not disturbed by other work of
-    the machine, as long as nothing is computed on a GPU. Worker processes, in which some of nerfstudio's data managers
-    draw the rays, are not in it."""
+    """Processor time of all threads of the training process so far. Other work of the machine disturbs it less than the
+    wall-clock; it says nothing where a GPU trains. It leaves out the worker processes in which some of nerfstudio's
+    data managers draw the rays."""
     psnr: float
-    """Of the held-out pixels that the suite asks for, dB; NaN if the model's colours are no numbers."""
+    """PSNR of the suite's held-out pixels, dB; NaN if the model's colours are no numbers."""
     peak_memory: int
     """Most memory held so far, bytes: of the GPU where one is used, of the process otherwise."""
     render: str | None = None
-    """The view to be shown in a strip, as rendered now; relative to the results folder."""
+    """Path of the strip's view, rendered at this step; relative to the results folder."""
     final: dict[str, float] | None = None
-    """At the last step only: mean psnr, ssim and, where available, lpips of whole held-out views."""
+    """Mean psnr, ssim and, where available, lpips of whole held-out views; at the last step only."""
     mined: dict[str, str] | None = None
-    """Pictures of what the miner did in the first training image, rays and walkers; relative to the results folder."""
+    """Paths of the pictures of rays and walkers in the first training image; relative to the results folder."""
 
     @property
     def run(self) -> Run:
-        """The run it is of."""
+        """The run that it belongs to."""
         return Run(self.scene, self.method, self.seed)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that ended with an error."""
+    """The error that ended a run."""
 
     scene: str
     method: str
@@ -64,19 +64,19 @@ class Failure:
 
     @property
     def run(self) -> Run:
-        """The run it is of."""
+        """The run that it belongs to."""
         return Run(self.scene, self.method, self.seed)
 
 
 def append(folder: Path, record: Measurement | Failure) -> None:
     """Write one record at the end of the results."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / FILE_NAME).open("ab", buffering=0) as file:  # one write, whole beside those of other processes
+    with (folder / FILE_NAME).open("ab", buffering=0) as file:  # one write, so that other processes cannot split it
         file.write(f"{json.dumps(asdict(record))}\n".encode())
 
 
 def repair(folder: Path) -> None:
-    """Cut off a last line that was not written to its end, lest the next one is written behind it."""
+    """Cut off an unfinished last line; otherwise the next one would continue it."""
     path = folder / FILE_NAME
     if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
         os.truncate(path, content.rfind(b"\n") + 1)
@@ -85,17 +85,16 @@ def repair(folder: Path) -> None:
 def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
     """The measurements and failures in a results folder, in the order of runs and steps.
 
-    A run that was interrupted and went on from a checkpoint may have measured a step twice: the later line counts. A
-    failure counts until its run has measured something after it, and not at all once it was measured to its end. A last
-    line that was not written to its end is passed over.
+    A run that goes on from a checkpoint may measure a step twice: the later line counts. A failure counts until its run
+    measures again, and never if the run has its final measurement. An unfinished last line does not count.
 
     Raises:
-        ResultsError: if another line is not a record; it names file and line.
-        NoResultsError: if there are no results.
+        ResultsError: another line is not a record; the message names file and line.
+        NoResultsError: there are no results.
     """
     path = folder / FILE_NAME
     if not path.exists():
-        raise NoResultsError(f"there are no results in {folder}: expected {FILE_NAME}, as softmining-bench run writes")
+        raise NoResultsError(f"there are no results in {folder}; expected {FILE_NAME} of softmining-bench run")
     measurements: dict[tuple[Run, int], Measurement] = {}
     failures: dict[Run, Failure] = {}
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -106,7 +105,7 @@ def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
             fields = json.loads(line)
             record = Failure(**fields) if "error" in fields else Measurement(**fields)
         except (ValueError, TypeError) as error:
-            if number == len(lines):  # no newline after it: it was being written when the process was stopped
+            if number == len(lines):  # no newline: the process stopped while writing it
                 continue
             raise ResultsError(f"{path}, line {number}: not a measurement ({error})") from error
         if isinstance(record, Failure):

@@ -1,24 +1,22 @@
 """What a sampler alone costs, next to nerfstudio's own PixelSampler: time per step, rays per second, memory, set-up.
 
-The samplers take turns in one process, a few steps at a time, so that whatever disturbs the machine disturbs all of
-them; a time is the median over all steps. The clock runs while a batch is chosen (`mine`, which first learns from the
-batch before) and stands still while a stand-in for the model colours the rays and back-propagates. Every step is one
-of the first, when footprints are widest, but without a warm-up: as they narrow to a pixel, dmc gets cheaper.
+The samplers take turns in one process, a few steps at a time, so that a busy machine disturbs all of them alike. A time
+is the median over all steps. The clock runs while a sampler chooses a batch (`mine`, which first learns from the batch
+before). It stops while a stand-in for the model colours the rays and back-propagates. There is no warm-up, and every
+step counts as one of the first: footprints are widest then, and dmc is most expensive.
 
-The images are windows into one block of random pixels, which overlap where they would need more than 1 GB. So 10,000
-images fit into any machine, and yet their pixels lie too far apart for a processor's cache. They are RGBA in float32,
-as nerfstudio's VanillaDataManager has them; half of each is transparent.
+The images are windows into one block of random pixels. The windows overlap where the block would exceed 1 GB. So 10,000
+images fit into any machine, and their pixels still lie too far apart for a processor's cache. Images are RGBA in
+float32, as nerfstudio's VanillaDataManager holds them; half of each is transparent.
 """
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from types import FunctionType, ModuleType
 from typing import Literal
 
 import torch
@@ -28,64 +26,67 @@ from rich.progress import Progress
 from torch import Tensor
 
 from softmining_nerfstudio.benchmark.errors import BenchmarkError
-from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, Refusal, Results
+from softmining_nerfstudio.benchmark.report.study import ClockName
+from softmining_nerfstudio.benchmark.sampler_memory import held_bytes
+from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, CostReport, Refusal
 from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 
 SAMPLERS = (NERFSTUDIO, *SAMPLING_TYPES)
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+CLOCK_FUNCTIONS: dict[ClockName, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 TURNS, STEPS_PER_TURN = 20, 5
 MOST_PIXELS = 2**26
-"""In the block that the images are windows into."""
+"""Size of the block behind the images."""
 
 
-@dataclass(frozen=True)
-class SamplerCost:
-    """Measure what every sampler costs, apart from any training, and compare it with nerfstudio's own."""
+def sampler(
+    *,
+    images: tuple[int, ...] = (10, 100, 1000, 10000),
+    rays: tuple[int, ...] = (1024, 4096, 16384),
+    megapixels: float = 0.2,
+    masks: Literal["none", "half"] = "none",
+    clock: ClockName = "wall",
+    output: Path | None = None,
+) -> None:
+    """Measure what every sampler costs, apart from any training, and compare it with nerfstudio's own.
 
-    images: tuple[int, ...] = (10, 100, 1000, 10000)
-    """Sizes of the data set."""
-    rays: tuple[int, ...] = (1024, 4096, 16384)
-    """Rays per batch."""
-    megapixels: float = 0.2
-    """Of each image."""
-    masks: Literal["none", "half"] = "none"
-    """half: a mask hides half of each image."""
-    clock: Literal["wall", "cpu"] = "wall"
-    """cpu: count what all threads spend on a processor. For a machine that other work keeps busy, with one thread."""
-    output: Path | None = None
-    """Folder for the measurements (JSON lines) and the plot; without it they are only shown."""
+    Args:
+        images: Sizes of the data set.
+        rays: Rays per batch.
+        megapixels: Size of each image.
+        masks: half: a mask hides half of each image.
+        clock: cpu: the time that all threads spend on a processor. For a busy machine, with one thread.
+        output: Folder for the measurements (JSON lines) and the plot. Without it the command only prints them.
 
-    def __post_init__(self) -> None:
-        for name in ("images", "rays"):
-            if min(getattr(self, name), default=0) < 1:
-                raise BenchmarkError(f"{name} is {getattr(self, name)}; expected numbers of at least 1")
-        if not 1e-4 <= self.megapixels <= MOST_PIXELS / 1e6:
-            raise BenchmarkError(f"megapixels is {self.megapixels}; expected 0.0001 to {MOST_PIXELS // 10**6}")
+    Raises:
+        BenchmarkError: a number is out of range.
+    """
+    for name, numbers in {"images": images, "rays": rays}.items():
+        if min(numbers, default=0) < 1:
+            raise BenchmarkError(f"{name} is {numbers}; expected numbers of at least 1")
+    if not 1e-4 <= megapixels <= MOST_PIXELS / 1e6:
+        raise BenchmarkError(f"megapixels is {megapixels}; expected 0.0001 to {MOST_PIXELS // 10**6}")
 
-    def main(self) -> list[Cost | Refusal]:
-        """Measure everything; each number of images and rays is shown and written once it is known."""
-        results = Results(self.output, {"megapixels": self.megapixels, "masks": self.masks, "clock": self.clock})
-        for contestant in self._contestants(1):  # what torch does only once shall be nobody's set-up
-            contestant.take_turn(min(self.rays), 1)
-        with Progress(console=results.console, transient=True) as progress:
-            task = progress.add_task("", total=len(self.images) * len(self.rays) * TURNS)
-            for images in sorted(self.images):
-                contestants = self._contestants(images)
-                for rays in sorted(self.rays):
-                    progress.update(task, description=f"{images:,} images, {rays:,} rays")
-                    results.add(measure(contestants, rays, lambda: progress.advance(task)))
-        results.finish()
-        return results.records
+    def contestants(count: int) -> list[Contestant]:
+        batch = image_batch(count, megapixels, masks == "half")
+        return [Contestant(name, batch, CLOCK_FUNCTIONS[clock]) for name in SAMPLERS]
 
-    def _contestants(self, images: int) -> list[Contestant]:
-        batch = image_batch(images, self.megapixels, self.masks == "half")
-        return [Contestant(name, batch, CLOCKS[self.clock]) for name in SAMPLERS]
+    report = CostReport(output, {"megapixels": megapixels, "masks": masks, "clock": clock})
+    for contestant in contestants(1):  # torch's own set-up must not count as a sampler's
+        contestant.take_turn(min(rays), 1)
+    with Progress(console=report.console, transient=True) as progress:
+        task = progress.add_task("", total=len(images) * len(rays) * TURNS)
+        for image_count in sorted(images):
+            measured = contestants(image_count)
+            for ray_count in sorted(rays):
+                progress.update(task, description=f"{image_count:,} images, {ray_count:,} rays")
+                report.add(measure(measured, ray_count, lambda: progress.advance(task)))
+    report.finish()
 
 
 @dataclass
 class Contestant:
-    """One sampler, which is set up once and keeps what it has learnt when the number of rays changes."""
+    """One sampler. It is set up once and keeps its state when the number of rays changes."""
 
     name: str
     batch: dict
@@ -93,13 +94,13 @@ class Contestant:
     sampler: PixelSampler | None = None
     steps: int = 0
     setup: float = 0.0
-    """Milliseconds up to the end of the first step."""
+    """Milliseconds until the end of the first step."""
     times: list[float] = field(default_factory=list)
-    """Milliseconds of every step since they were last cleared."""
+    """Milliseconds of every step since the list was last cleared."""
     refusal: str | None = None
 
     def take_turn(self, rays: int, steps: int) -> None:
-        """Do some steps, or note why that is not possible."""
+        """Do some steps. If one fails, keep the reason in `refusal`."""
         try:
             if self.sampler is None:
                 start = self.clock()
@@ -107,11 +108,11 @@ class Contestant:
                 self.setup = 1000 * (self.clock() - start) + self._step(self.sampler)
             self.sampler.set_num_rays_per_batch(rays)
             self.times += [self._step(self.sampler) for _ in range(steps)]
-        except Exception as error:  # whatever it is: the others go on
+        except Exception as error:  # the other samplers go on
             self.refusal = f"{type(error).__name__}: {error}"
 
     def record(self, rays: int, reference: float | None) -> Cost | Refusal:
-        """What was measured; `reference` is the time of a step of nerfstudio's sampler, ms."""
+        """The measured cost; `reference` is the time of a step of nerfstudio's sampler, ms."""
         images = len(self.batch["image"])
         if self.refusal is not None:
             return Refusal(self.name, images, rays, self.refusal)
@@ -128,7 +129,7 @@ class Contestant:
         return config.setup(image_names=names, num_rays_per_batch=rays)
 
     def _step(self, sampler: PixelSampler) -> float:
-        """Choose one batch and report its errors to the sampler; returns the milliseconds of the choosing."""
+        """Choose one batch, report its errors to the sampler, and return the milliseconds of the choice alone."""
         mines = isinstance(sampler, SoftMiningPixelSampler)
         if mines:
             sampler.miner.rays_so_far = 0
@@ -142,8 +143,8 @@ class Contestant:
 
 
 def measure(contestants: list[Contestant], rays: int, turn_done: Callable[[], object]) -> list[Cost | Refusal]:
-    """The cost of each contestant at this number of rays per batch, or why it has none."""
-    for contestant in contestants:  # until most walkers have been placed and have moved
+    """The cost of each contestant at this number of rays per batch, or its refusal."""
+    for contestant in contestants:  # until most walkers have a place and have moved
         contestant.take_turn(rays, 5 + 3 * len(contestant.batch["image"]) // rays)
         contestant.times.clear()
     for _ in range(TURNS):
@@ -156,7 +157,7 @@ def measure(contestants: list[Contestant], rays: int, turn_done: Callable[[], ob
 
 
 def train(batch: dict, yx: Float[Tensor, "rays 2"]) -> None:
-    """A stand-in for a training step: the model's error is a wave over the image, of about 60 by 90 pixels."""
+    """A stand-in for a training step: the model's error is a wave over the image, about 60 by 90 pixels long."""
     if batch["feedback"] is None:
         return
     target = batch["image"][:, :3]
@@ -178,27 +179,3 @@ def image_batch(images: int, megapixels: float, masked: bool = False) -> dict:
     if masked:
         batch["mask"] = (block[:, 3] > 0).as_strided((images, height, width, 1), (step, width, 1, 1))
     return batch
-
-
-def held_bytes(thing: object, besides: object = None) -> int:
-    """Bytes of the storages of all tensors that can be reached from `thing`, but not from `besides`."""
-    excluded = _storages(besides)
-    return sum(size for address, size in _storages(thing).items() if address not in excluded)
-
-
-def _storages(thing: object) -> dict[int, int]:
-    """Address and bytes of each storage, found through attributes, containers and gradients."""
-    found: dict[int, int] = {}
-    seen: dict[int, object] = {}
-    waiting = [thing]
-    while waiting:
-        part = waiting.pop()
-        if id(part) in seen or isinstance(part, (type, ModuleType, FunctionType)):  # these lead everywhere
-            continue
-        seen[id(part)] = part
-        if isinstance(part, Tensor):
-            found[part.untyped_storage().data_ptr()] = part.untyped_storage().nbytes()
-            waiting.append(part.grad)
-        else:
-            waiting += gc.get_referents(part)
-    return found

@@ -1,4 +1,4 @@
-"""What was measured of the samplers: as JSON lines, as tables in the terminal, and as a plot."""
+"""The measured costs of the samplers as JSON lines, as tables in the terminal, and as a plot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARKERS = "osD^vPX*"
 
 @dataclass(frozen=True)
 class Cost:
-    """What one sampler costs for one number of images and rays."""
+    """The cost of one sampler at one number of images and rays."""
 
     sampler: str
     """A sampling type, or "nerfstudio"."""
@@ -36,16 +36,16 @@ class Cost:
     """Median time of a step."""
     rays_per_second: float
     ratio: float | None
-    """Time of a step relative to nerfstudio's sampler; None if that could not be measured."""
+    """Time of a step relative to nerfstudio's sampler; None if that one failed."""
     memory: int
-    """Bytes of the tensors that the sampler holds, the images not counted."""
+    """Bytes of the tensors that the sampler holds besides the images."""
     setup_milliseconds: float
-    """From creating the sampler to its first batch, per image: includes one step."""
+    """Time per image from the sampler's creation to its first batch, one step included."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A sampler that could not be measured."""
+    """The reason why a sampler has no cost."""
 
     sampler: str
     images: int
@@ -53,8 +53,8 @@ class Refusal:
     reason: str
 
 
-class Results:
-    """Shows and, if there is a folder, writes what is measured as soon as it is."""
+class CostReport:
+    """Shows every measurement as soon as it is known, and writes it if there is a folder."""
 
     def __init__(self, folder: Path | None, settings: dict[str, str | float]):
         self.folder, self.console = folder, Console()
@@ -65,7 +65,7 @@ class Results:
             (folder / FILE_NAME).write_text(json.dumps({"settings": self.settings}) + "\n", encoding="utf-8")
 
     def add(self, records: Sequence[Cost | Refusal]) -> None:
-        """Show and write what was measured for one number of images and rays."""
+        """Show and write the records of one number of images and rays."""
         self.records += records
         self.console.print(table(records))
         for record in records:
@@ -77,16 +77,16 @@ class Results:
                 file.writelines(json.dumps(asdict(record)) + "\n" for record in records)
 
     def finish(self) -> None:
-        """Draw the plot, and say where everything is."""
+        """Draw the plot and print where the files are."""
         costs = [record for record in self.records if isinstance(record, Cost)]
         if self.folder is not None and costs:
-            told = "medians of {clock} time, images of {megapixels} MP, masks: {masks}; {cpu}, torch {torch}"
-            plot(costs, f"Cost of the sampler alone: {told.format_map(self.settings)}", self.folder / PLOT_NAME)
+            settings = "medians of {clock} time, images of {megapixels} MP, masks: {masks}; {cpu}, torch {torch}"
+            plot(costs, f"Cost of the sampler alone: {settings.format_map(self.settings)}", self.folder / PLOT_NAME)
             self.console.print(f"{FILE_NAME} and {PLOT_NAME} are in {escape(str(self.folder))}", soft_wrap=True)
 
 
 def table(records: Sequence[Cost | Refusal]) -> Table:
-    """The samplers that were measured at one number of images and rays."""
+    """The costs at one number of images and rays."""
     title = f"{records[0].images:,} images, {records[0].rays:,} rays"
     caption = "ratio: to nerfstudio's ms; MB: held besides the images"
     shown = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=SIMPLE_HEAD)
@@ -130,7 +130,7 @@ def _middle(values: Iterable[int]) -> int:
 
 
 def _draw(axes: Axes, costs: Sequence[Cost], over: str, value: Callable[[Cost], float]) -> None:
-    """One line for each sampler; what is zero has no place on the logarithmic axis and is named instead."""
+    """One line for each sampler. A logarithmic axis has no zero: a sampler of zeros is named instead."""
     samplers = list(dict.fromkeys(cost.sampler for cost in costs))
     for number, sampler in enumerate(samplers):
         own = sorted((getattr(cost, over), value(cost)) for cost in costs if cost.sampler == sampler)

@@ -1,1 +1,1 @@
-"""Data sets of our own, usable by every nerfstudio method. Each module is an entry point and imports no method."""
+"""Data parsers for every nerfstudio method. `demo_scene` and `llff` are entry points and import no method."""

@@ -1,8 +1,8 @@
-"""The ``demo-scene`` data parser: a model ship that is rendered into the user's cache folder when first asked for.
+"""The ``demo-scene`` data parser: renders a model ship into the user's cache folder on first use.
 
 No download, no GPU, a few seconds once. The folder has the layout of a NeRF-synthetic scene, so nerfstudio's own
-``blender-data`` reads it as well. A manifest with the size and checksum of every file tells a complete scene from a
-damaged one, and a folder of ours from a folder of the user's.
+``blender-data`` reads it as well. A manifest lists the size and checksum of every file. It tells a complete scene from
+a damaged one, and our folder from a user's.
 """
 
 import contextlib
@@ -28,20 +28,20 @@ from PIL import Image
 from softmining_nerfstudio.dataparsers.procedural import raycast, ship
 
 DEFAULT_FOLDER = Path(platformdirs.user_cache_dir("softmining_nerfstudio")) / "v1" / "demo-scene"
-"""nerfstudio names a run after the last part."""
+"""nerfstudio names a run after the last part of this path."""
 MANIFEST = "demo-scene.json"
 TEMPORARY = ".demo-scene-rendering-"
-"""First part of the name of the folder in which a scene is rendered before it is put in place."""
+"""Prefix of the folder that holds a scene while it is rendered."""
 ABANDONED = 3600.0
-"""Age in seconds at which such a folder belongs to a run that was killed: a rendering takes seconds."""
+"""Age at which such a folder must come from a killed run, seconds: a rendering takes seconds."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the files of a scene depend on."""
+    """Everything that determines the files of a scene."""
 
     version: int = 1
-    """Counts up whenever the same numbers below give other images, so that old caches are rebuilt."""
+    """Goes up when the same numbers below give other images; old caches are then rendered again."""
     resolution: int = 200
     """Height and width in pixels."""
     supersampling: int = 2
@@ -59,12 +59,11 @@ class DemoSceneDataParserConfig(BlenderDataParserConfig):
     _target: type = field(default_factory=lambda: DemoScene)
     """target class to instantiate"""
     data: Path = DEFAULT_FOLDER
-    """Folder of the rendered scene. It is rendered there if there is none yet; a folder that holds anything else is
-    refused."""
+    """Folder of the scene. The parser renders into a new or empty folder, and refuses one that is no demo scene."""
 
 
 class DemoScene(Blender):
-    """Renders the scene where it is missing or damaged, then reads it as any Blender scene."""
+    """Renders the scene if it is missing or damaged, then reads it as any Blender scene."""
 
     config: DemoSceneDataParserConfig
 
@@ -74,11 +73,11 @@ class DemoScene(Blender):
 
 
 def ensure_scene(folder: Path, recipe: Recipe) -> None:
-    """Leaves a complete scene in ``folder``: the one that is there, or a newly rendered one.
+    """Leaves a complete scene in ``folder``: the present one, or a new rendering.
 
     Raises:
-        FileExistsError: the folder holds something, and it is not a demo scene; nothing was touched.
-        OSError: the scene cannot be written, for example because the disk is full; nothing of it was left behind.
+        FileExistsError: the folder holds other files. It stays as it was.
+        OSError: the file system refuses the scene, for example because the disk is full. No part of it stays behind.
     """
     folder = folder.resolve()
     remove_abandoned(folder)
@@ -103,9 +102,9 @@ def ensure_scene(folder: Path, recipe: Recipe) -> None:
 
 
 def render_scene(folder: Path, recipe: Recipe) -> None:
-    """Renders aside, then puts the scene in place. Other files in ``folder`` stay; so do those of a process that was
-    faster. Raises OSError where the file system does."""
-    # Inside a folder that exists, since its parent may be another file system, or forbidden.
+    """Renders into a temporary folder, then moves the scene into place. Keeps other files in ``folder``, and a complete
+    scene of a faster process. Raises OSError if the file system does."""
+    # Inside an existing folder: its parent may be read-only or another file system.
     workshop = folder if folder.is_dir() else folder.parent
     workshop.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=workshop, ignore_cleanup_errors=True) as temporary:
@@ -122,7 +121,7 @@ def render_scene(folder: Path, recipe: Recipe) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Removes what killed renderings of ``folder`` have left in it or beside it."""
+    """Removes the temporary folders that killed renderings have left in or beside ``folder``."""
     for place in (folder, folder.parent):
         for old in place.glob(TEMPORARY + "*"):
             with contextlib.suppress(OSError):
@@ -131,8 +130,8 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def replace_files(scene: Path, folder: Path) -> None:
-    """Moves the files of ``scene`` over those of ``folder``, one by one. The manifest goes first: from then on the
-    folder is known as ours, and is complete only once the last file has arrived."""
+    """Moves the files of ``scene`` over those of ``folder``, one by one. The manifest goes first: it marks the folder
+    as ours, and the scene as incomplete until the last file has arrived."""
     files = [path.relative_to(scene) for path in scene.rglob("*") if path.is_file()]
     for name in sorted(files, key=lambda name: name != Path(MANIFEST)):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -165,7 +164,7 @@ def write_scene(scene: Path, recipe: Recipe) -> None:
 
 
 def is_complete(folder: Path, recipe: Recipe) -> bool:
-    """Whether ``folder`` holds the scene of ``recipe``, every file as it was written. Takes a few milliseconds."""
+    """Whether ``folder`` holds the scene of ``recipe`` with every file unchanged. Takes a few milliseconds."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return manifest["recipe"] == asdict(recipe) and all(
@@ -176,19 +175,19 @@ def is_complete(folder: Path, recipe: Recipe) -> bool:
 
 
 def has_other_files(folder: Path) -> bool:
-    """Whether ``folder`` exists and holds, or is, anything but what an interrupted rendering left behind."""
+    """Whether ``folder`` is a file, or holds more than temporary folders of ours."""
     if not folder.is_dir():
         return folder.exists()
     return any(not entry.name.startswith(TEMPORARY) for entry in folder.iterdir())
 
 
 def fingerprint(content: bytes) -> dict[str, int]:
-    """What the manifest knows of a file: its size in bytes and its CRC-32."""
+    """The manifest's entry of a file: its size in bytes and its CRC-32."""
     return {"bytes": len(content), "crc32": zlib.crc32(content)}
 
 
 def say(line: str) -> None:
-    """Prints one line, however long the path in it, and whatever brackets it holds."""
+    """Prints one line without wrapping it or reading brackets as markup."""
     CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -45,18 +45,18 @@ class LLFFDataParserConfig(DataParserConfig):
     data: Path = Path()
     """Directory that holds poses_bounds.npy and images/ or images_N/."""
     downscale_factor: int | None = None
-    """Train on images_N, N times smaller than images/ and made from it if missing. If not set, the smallest power of
-    two that keeps the longer side within 1600 pixels, or what there is."""
+    """Train on images_N, N times smaller than images/. A missing folder is made from images/. Default: the smallest
+    power of two that keeps the longer side within 1600 pixels; without images/, the closest folder."""
     eval_interval: int = 8
-    """Every n-th image in sorted order, the first included, is for evaluation; the others are for training."""
+    """Evaluate on every n-th image in sorted order, the first included; train on the others."""
     capture: Literal["auto", "forward-facing", "360"] = "auto"
-    """How the cameras look at the scene: all in about one direction, or at it from all around. Auto takes
+    """forward-facing: all cameras look in about one direction. 360: they look at the scene from all around. auto:
     forward-facing if every camera looks within 45 degrees of the average direction."""
     scale_factor: float = 1.0
-    """Multiplies the normalised scene. Larger puts it further out in the contracted space: finer across the image,
-    coarser in depth."""
+    """Factor on the normalised scene. Larger moves it outwards in the contracted space: finer across the image, coarser
+    in depth."""
     depth_margin: float = 0.1
-    """Widens the recorded depth range at both ends, as a fraction of each bound. The bounds come from a sparse
+    """Widens the recorded depth range at both ends by this fraction of each bound. The bounds come from a sparse
     reconstruction, which misses the extremes."""
 
 
@@ -74,7 +74,7 @@ class LLFF(DataParser):
 
         Raises:
             FileNotFoundError: a folder or file is missing.
-            ValueError: the config, `poses_bounds.npy` or an image is not what it should be.
+            ValueError: the config, `poses_bounds.npy` or an image is invalid.
         """
         config = self.config
         _check_config(config, split)
@@ -150,7 +150,7 @@ def _forward_facing(views: Views) -> tuple[Float[Tensor, "3 4"], float]:
     _, up, back, position = views.poses.mean(dim=0).unbind(dim=1)
     back = normalize(back, dim=0)
     right = torch.linalg.cross(up, back)
-    if right.norm() < 1e-3:  # the cameras' up axes cancel out, as in a drone's flight forth and back
+    if right.norm() < 1e-3:  # up axes that cancel out, as in a drone's flight forth and back
         right = torch.linalg.cross(views.poses[0, :, 1], back)
     right = normalize(right, dim=0)
     rotation = torch.stack([right, torch.linalg.cross(back, right), back])
@@ -161,10 +161,10 @@ def _all_around(views: Views) -> tuple[Float[Tensor, "3 4"], float]:
     """Transform with the point closest to all optical axes as origin and z up, and scale into the unit sphere.
 
     Raises:
-        ValueError: all cameras are in one place, so that nothing sets the scale.
+        ValueError: all cameras are in one place, which leaves the scale open.
     """
     centre = views.poses[:, :, 3].mean(dim=0)
-    # nerfstudio's helper is single precision: a world far from its origin has to be brought closer first.
+    # nerfstudio's helper is single precision, so a world far from its origin must move closer first.
     centred = torch.cat([views.poses[:, :, :3], views.poses[:, :, 3:] - centre[:, None]], dim=2)
     homogeneous = torch.cat([centred, torch.tensor([[[0.0, 0, 0, 1]]]).expand(len(centred), 1, 4)], dim=1).float()
     up = "vertical" if len(centred) > 2 else "up"
@@ -180,9 +180,9 @@ def _all_around(views: Views) -> tuple[Float[Tensor, "3 4"], float]:
 def _seen_box(
     poses: Float[Tensor, "n 3 4"], focal: Float[Tensor, "n 2"], depths: Float[Tensor, "n 2"]
 ) -> Float[Tensor, "2 3"]:
-    """Box around what the cameras see between their depths; `focal` is a fraction of the width and of the height.
+    """Box around the cameras' views between their depths; `focal` is a fraction of the width and of the height.
 
-    It ends at ten times the closest depth: a grid over a horizon would have no cells left for what is near.
+    It ends at ten times the closest depth: a grid that reaches the horizon has no cells for nearby things.
     """
     depths = depths.clamp(max=BOX_DEPTH_RATIO * depths.min().item())
     signs = torch.tensor([[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]])

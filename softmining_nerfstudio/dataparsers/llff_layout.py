@@ -1,6 +1,6 @@
 """The LLFF layout on disk: `poses_bounds.npy`, and the images that belong to it.
 
-Reads, checks and, where a smaller size is wanted, makes the images; `llff.py` says what the numbers mean.
+Reads and checks the images, and makes smaller ones if asked to. `llff.py` explains the numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_AUTO_SIDE = 1600
 
 @dataclass(frozen=True)
 class Views:
-    """What `poses_bounds.npy` says of n images, in the file's own world frame and units."""
+    """The contents of `poses_bounds.npy` for n images, in the file's own world frame and units."""
 
     poses: Float[Tensor, "n 3 4"]
     """Camera to world, axes right, up, backwards."""
@@ -44,8 +44,8 @@ def read_views(path: Path) -> Views:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a numpy file of at least two rows of 17 finite numbers, or a row has no rotation,
-            a size or focal length that is not positive, or not 0 < closest < farthest depth.
+        ValueError: it is no numpy file with at least two rows of 17 finite numbers, or a row has no rotation, no
+            positive size and focal length, or not 0 < closest < farthest depth.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file. Expected the folder of a capture in the LLFF layout.")
@@ -79,10 +79,10 @@ def read_views(path: Path) -> Views:
 
 
 def image_folder(data: Path, requested: int | None, views: Views) -> Path:
-    """The folder of images to use, which is made from `images/` where it is missing.
+    """The folder of images to use. A missing one is made from `images/`.
 
     Raises:
-        FileNotFoundError: there is nothing to use, or nothing to make the requested folder from.
+        FileNotFoundError: there are no images, or no `images/` for the requested folder.
     """
     exponent = math.ceil(math.log2(max(1.0, views.size.max().item() / MAX_AUTO_SIDE)))
     factor = requested or 2**exponent
@@ -105,10 +105,10 @@ def image_folder(data: Path, requested: int | None, views: Views) -> Path:
 
 
 def _downscale(source: Path, folder: Path, factor: int, views: Views) -> None:
-    """Write the images of `source`, `factor` times smaller, to `folder`, which appears whole or not at all.
+    """Write the images of `source`, `factor` times smaller, to `folder`. It appears whole or not at all.
 
     Raises:
-        ValueError: an image cannot be read, or the folder cannot be written.
+        ValueError: an image is unreadable, or the file system refuses the folder.
     """
     files, (width, height) = image_files(source, views)
     CONSOLE.log(f"Writing {len(files)} images, {factor} times smaller, to {folder}.")
@@ -123,12 +123,12 @@ def _downscale(source: Path, folder: Path, factor: int, views: Views) -> None:
                 except OSError as error:
                     raise ValueError(f"{file}: cannot be read as an image ({error}).") from error
                 size = (max(1, round(width / factor)), max(1, round(height / factor)))
-                # Numbered, for the sorted order must stay that of the rows whatever the sources are called.
+                # Numbers keep the order of the rows, whatever the names of the sources.
                 full.resize(size, Image.Resampling.LANCZOS).save(partial / f"image{i:05d}.png")
             os.rename(partial, folder)
     except OSError as error:
         if folder.is_dir():
-            return  # Another run was faster: its folder is as good.
+            return  # Another run was faster; its folder holds the same.
         raise ValueError(
             f"{folder}: cannot be written ({error}). Make {folder.parent} writable, or use the images as they are: "
             "--downscale-factor 1."
@@ -136,10 +136,10 @@ def _downscale(source: Path, folder: Path, factor: int, views: Views) -> None:
 
 
 def image_files(folder: Path, views: Views) -> tuple[list[Path], tuple[int, int]]:
-    """The images in sorted order, and their common width and height in pixels; only their headers are read.
+    """The images in sorted order, and their common width and height in pixels. Reads only their headers.
 
     Raises:
-        ValueError: their number, or the size of one, does not fit `poses_bounds.npy`, or one is no image.
+        ValueError: their number or a size does not fit `poses_bounds.npy`, or a file is no image.
     """
     files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=lambda file: file.name)
     if len(files) != len(views.poses):

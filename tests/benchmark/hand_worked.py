@@ -33,12 +33,8 @@ def write_suite(folder: Path, scenes: tuple[str, ...] = ("chair",)) -> None:
     suite = {"title": "Hand-worked", "steps": 400, "seeds": [1, 2, 3], "baseline": "uniform", "tuned_baseline": "tuned"}
     suite |= {"methods": dict.fromkeys(CURVES, ""), "scenes": dict.fromkeys(scenes, "")}
     folder.mkdir(parents=True)
-    written = {
-        "suite": suite,
-        "command": "softmining-bench run hand.toml",
-        "environment": {"torch": "2.0", "gpu": None},
-    }
-    (folder / "suite.json").write_text(json.dumps(written))
+    session = {"command": "softmining-bench run hand.toml", "data": None, "environment": {"torch": "2.0", "gpu": None}}
+    (folder / "suite.json").write_text(json.dumps({"suite": suite, "sessions": [session]}))
 
 
 def write_run(folder: Path, scene: str, method: str, seed: int, *, ends: bool = True, above: float = 0.0) -> None:

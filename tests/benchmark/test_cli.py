@@ -11,6 +11,7 @@ import pytest
 from softmining_nerfstudio.benchmark import cli, results
 from softmining_nerfstudio.benchmark.report.command import report
 from softmining_nerfstudio.benchmark.results import Run
+from softmining_nerfstudio.benchmark.run import command
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.toml"
 STEPS = 20
@@ -19,13 +20,17 @@ STEPS = 20
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("run", "no.toml"), "cannot read the suite no.toml"),
+        (("run", "no.toml"), "no.toml"),
         (
             ("run", str(DEMO), "--only-methods", "nerf"),
-            "has no method 'nerf'. Allowed: uniform, dmc, lmc",
+            "'nerf'. Allowed: uniform, dmc, lmc",
         ),
-        (("run", str(DEMO), "--only-scenes", "car"), "has no scene 'car'. Allowed: ship"),
-        (("run", str(DEMO), "--steps", "0"), "--steps is 0; expected a whole number from 1 on"),
+        (("run", str(DEMO), "--only-scenes", "car"), "'car'. Allowed: ship"),
+        (("run", str(DEMO), "--steps", "0"), "--steps is 0"),
+        (("run", str(DEMO), "--jobs", "0"), "--jobs is 0"),
+        (("report", "nowhere"), "nowhere"),
+        (("sampler", "--megapixels", "100"), "100"),
+        (("headroom", "--load-config", "nowhere.yml"), "nowhere.yml"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_said_in_one_line(
@@ -40,11 +45,22 @@ def test_a_mistake_on_the_command_line_is_said_in_one_line(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_describes_its_options(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["softmining-bench", name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert f"usage: softmining-bench {name}" in capsys.readouterr().out
+
+
 def test_an_error_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_: str) -> None:
+    def fails() -> None:
         raise ValueError("not the user's")
 
-    monkeypatch.setattr(cli, "_target", fails)
+    monkeypatch.setattr(command, "run", fails)
     monkeypatch.setattr(sys, "argv", ["softmining-bench", "run"])
     with pytest.raises(ValueError, match="not the user's"):
         cli.main()
@@ -56,8 +72,8 @@ def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
     options = ["--steps", str(STEPS), "--seeds", "1", "--output", str(tmp_path), "--only-methods", "lmc"]
     suite = tmp_path / "suite.toml"
     suite.write_text(DEMO.read_text().replace('baseline = "uniform"', 'baseline = "lmc"'))  # so that it can be reported
-    command = [sys.executable, "-m", "softmining_nerfstudio.benchmark.cli", "run", str(suite), *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as parent:
+    program = [sys.executable, "-m", "softmining_nerfstudio.benchmark.cli", "run", str(suite), *options]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL) as parent:
         while not list(tmp_path.glob("runs/ship--lmc/*/seed-1/nerfstudio_models/*.ckpt")):
             assert parent.poll() is None
             time.sleep(0.05)
@@ -67,7 +83,7 @@ def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
     with (tmp_path / results.FILE_NAME).open("a") as file:
         file.write('{"scene": "sh')  # a line that was being written
 
-    assert cli.run(suite, output=tmp_path, only_methods=["lmc"], seeds=[1], steps=STEPS) == 0
+    assert command.run(suite, output=tmp_path, only_methods=["lmc"], seeds=[1], steps=STEPS) == 0
     measured, failures = results.load(tmp_path)
     assert not failures
     assert measured[:2] == killed  # neither trained nor measured again

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from test_evaluation import Looks, Views
+from three_views import Looks, Views
 
 from softmining_nerfstudio.benchmark.errors import BenchmarkError
-from softmining_nerfstudio.benchmark.headroom import SQUARES, Headroom, errors, gain, squares
+from softmining_nerfstudio.benchmark.headroom import SQUARES, errors, gain, headroom, squares
 
 HEIGHT, WIDTH = 13, 10
 
@@ -86,7 +86,7 @@ def test_a_pixel_whose_colour_is_no_number_is_left_out() -> None:
 
 
 def test_bad_options_are_named() -> None:
-    with pytest.raises(BenchmarkError, match=r"there is no config\.yml; expected the config\.yml of a trained model"):
-        Headroom(Path("config.yml"))
-    with pytest.raises(BenchmarkError, match="views is 0; expected at least 1"):
-        Headroom(Path(__file__), views=0)
+    with pytest.raises(BenchmarkError, match=r"nowhere/config\.yml"):
+        headroom(load_config=Path("nowhere/config.yml"))
+    with pytest.raises(BenchmarkError, match=r"views .*0.* 1"):
+        headroom(load_config=Path(__file__), views=0)

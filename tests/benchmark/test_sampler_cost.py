@@ -3,17 +3,17 @@
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
 from softmining_nerfstudio.benchmark import sampler_cost
-from softmining_nerfstudio.benchmark.sampler_cost import SAMPLERS, Contestant, SamplerCost, held_bytes, image_batch
-from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, Refusal, Results
-from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
-from softmining_nerfstudio.mining.walkers import Walkers
+from softmining_nerfstudio.benchmark.errors import BenchmarkError
+from softmining_nerfstudio.benchmark.sampler_cost import SAMPLERS, Contestant, image_batch, sampler
+from softmining_nerfstudio.benchmark.sampler_memory import held_bytes
+from softmining_nerfstudio.benchmark.sampler_plot import NERFSTUDIO, Cost, CostReport, Refusal
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler
 
 
@@ -30,31 +30,37 @@ def costs(records: list) -> list[Cost]:
     return [record for record in records if isinstance(record, Cost)]
 
 
+def written(folder: Path) -> tuple[dict, list[Cost]]:
+    """The settings and the costs in the file of measurements."""
+    settings, *lines = map(json.loads, (folder / "sampler.jsonl").read_text().splitlines())
+    return settings["settings"], [Cost(**line) for line in lines]
+
+
 def test_every_sampler_is_measured_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "new" / "folder"
-    records = SamplerCost((3, 2), (32, 16), 0.001, output=folder).main()
+    sampler(images=(3, 2), rays=(32, 16), megapixels=0.001, output=folder)
+    settings, records = written(folder)
     expected = [(images, rays, sampler) for images in (2, 3) for rays in (16, 32) for sampler in SAMPLERS]
-    assert [(cost.images, cost.rays, cost.sampler) for cost in costs(records)] == expected
-    for cost in costs(records):
+    assert [(cost.images, cost.rays, cost.sampler) for cost in records] == expected
+    for cost in records:
         numbers = cost.milliseconds, cost.rays_per_second, cost.setup_milliseconds, cost.ratio or 0
         assert all(0 < number < math.inf for number in numbers)
         assert (cost.memory > 0) == (cost.sampler != NERFSTUDIO)
         assert cost.rays_per_second == pytest.approx(1000 * cost.rays / cost.milliseconds)
-    settings, *lines = map(json.loads, (folder / "sampler.jsonl").read_text().splitlines())
-    assert settings["settings"]["megapixels"] == 0.001
-    assert lines == [asdict(record) for record in records]
+    assert settings["megapixels"] == 0.001
     assert (folder / "sampler.png").stat().st_size > 10_000
     printed = capsys.readouterr().out
-    assert all(printed.count(f" {sampler} ") == 4 for sampler in SAMPLERS)
+    assert all(printed.count(f" {name} ") == 4 for name in SAMPLERS)
 
 
-def test_every_sampler_is_measured_with_masks() -> None:
-    assert len(costs(SamplerCost((2,), (16,), 0.001, "half", "cpu").main())) == len(SAMPLERS)
+def test_every_sampler_is_measured_with_masks(tmp_path: Path) -> None:
+    sampler(images=(2,), rays=(16,), megapixels=0.001, masks="half", clock="cpu", output=tmp_path)
+    assert len(written(tmp_path)[1]) == len(SAMPLERS)
 
 
 def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert SamplerCost((2,), (8,), 0.001).main()
+    sampler(images=(2,), rays=(8,), megapixels=0.001)
     assert not list(tmp_path.iterdir())
 
 
@@ -64,11 +70,11 @@ def test_a_sampler_that_refuses_is_listed_and_the_others_go_on(capsys: pytest.Ca
     assert isinstance(stock, Cost)
     assert stock.ratio == 1
     assert isinstance(refused, Refusal)
-    assert "sampling type '[nuts]' is unknown" in refused.reason
+    assert "'[nuts]'" in refused.reason
     assert isinstance(lmc, Cost)
-    Results(None, {}).add(records)
+    CostReport(None, {}).add(records)
     printed = capsys.readouterr().out
-    assert "[nuts] is left out: ValueError: sampling type '[nuts]' is unknown" in printed
+    assert f"[nuts] is left out: {refused.reason}" in printed
     assert f" {NERFSTUDIO} " in printed
 
 
@@ -102,7 +108,8 @@ def test_every_step_has_the_widest_footprints_and_the_fewest_uniform_rays() -> N
     measured = contestant("dmc")
     measured.take_turn(rays=1000, steps=20)
     assert measured.sampler.miner.rays_so_far == 1000
-    assert measured.sampler.config.recipe.uniform_share.at(0) == 0.1
+    share = measured.sampler.config.recipe.uniform_share
+    assert share.at(0) == share.at(10**6)
 
 
 def test_the_stand_in_gives_the_walkers_errors_and_a_score() -> None:
@@ -137,10 +144,6 @@ def test_memory_is_that_of_every_storage_once_without_the_images() -> None:
     assert held_bytes(holder) == 40 + 40 + 200 + 8 + 5 * 7 * 4
 
 
-def test_walkers_take_twelve_bytes_each() -> None:
-    assert held_bytes(Walkers.dead(3, per_image=7)) == 3 * 7 * (2 + 1) * 4
-
-
 def test_memory_of_nerfstudios_sampler_is_nothing_and_that_of_ours_grows_with_the_images() -> None:
     few, many = (
         sampler_cost.measure([Contestant(n, image_batch(images, 0.001), time.perf_counter) for n in SAMPLERS], 16, int)
@@ -168,18 +171,14 @@ def test_images_are_windows_into_one_block_that_is_bounded(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"images": ()}, r"images is \(\); expected"),
-        ({"images": (10, 0)}, r"images is \(10, 0\); expected numbers of at least 1"),
-        ({"rays": (-1,)}, r"rays is \(-1,\); expected"),
-        ({"megapixels": 0.0}, "megapixels is 0.0; expected 0.0001 to 67"),
-        ({"megapixels": math.nan}, "megapixels is nan; expected"),
-        ({"megapixels": 100.0}, "megapixels is 100.0; expected"),
+        ({"images": ()}, r"images .*\(\)"),
+        ({"images": (10, 0)}, r"images .*\(10, 0\).* 1"),
+        ({"rays": (-1,)}, r"rays .*\(-1,\)"),
+        ({"megapixels": 0.0}, r"megapixels .*0\.0;.*0\.0001 .*67"),
+        ({"megapixels": math.nan}, "megapixels .*nan"),
+        ({"megapixels": 100.0}, r"megapixels .*100\.0"),
     ],
 )
 def test_bad_settings_are_named(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        SamplerCost(**options)
-
-
-def test_all_sampling_types_compete() -> None:
-    assert SAMPLERS == ("nerfstudio", *SAMPLING_TYPES)
+    with pytest.raises(BenchmarkError, match=message):
+        sampler(**options)

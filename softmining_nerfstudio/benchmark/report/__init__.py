@@ -1,0 +1,1 @@
+"""Compares the finished runs of a results folder: `softmining-bench report`."""

@@ -1,6 +1,6 @@
-"""The report on a results folder: tables in the terminal and in Markdown, and plots.
+"""`softmining-bench report`: tables of a results folder in the terminal and in Markdown, and plots.
 
-Only finished runs are compared; others are listed as what they are.
+It compares finished runs and lists the others.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from rich.console import Console
 
 from softmining_nerfstudio.benchmark.report import plots as drawing
 from softmining_nerfstudio.benchmark.report.about import about, notes
-from softmining_nerfstudio.benchmark.report.study import Clock, Results, read
+from softmining_nerfstudio.benchmark.report.study import ClockName, ResultsFolder, read
 from softmining_nerfstudio.benchmark.report.tables import Table, all_tables
 
 
 def report(
     folder: tyro.conf.Positional[Path],
     *,
-    clock: Clock = "wall",
+    clock: ClockName = "wall",
     markdown: Path | None = None,
     plots: Path | None = None,
     targets: tuple[float, ...] = (),
     methods: tuple[str, ...] = (),
 ) -> None:
-    """Print the report on a results folder, and write it.
+    """Print the report on a results folder. Write it too, if asked to.
 
     Args:
-        folder: where `softmining-bench run` wrote measurements.jsonl and suite.json.
-        clock: what time means: on the wall, or that of all threads on the processor, which other work of the machine
-            disturbs less (meaningless where a GPU computes).
-        markdown: a file for the same tables.
-        plots: a folder for the plots, as PNG and SVG.
-        targets: the fixed PSNRs, dB; by default the whole ones that the baseline passes in its second half.
-        methods: report on these only (and on the baseline); by default on all.
+        folder: Folder into which `softmining-bench run` wrote measurements.jsonl and suite.json.
+        clock: The time to compare. wall: the wall-clock. cpu: the processor time of all threads; other work of the
+            machine disturbs it less, but it says nothing where a GPU trains.
+        markdown: File for the same tables.
+        plots: Folder for the plots, as PNG and SVG.
+        targets: The fixed PSNRs, dB. Default: the whole dBs that the baseline passes in its second half.
+        methods: Report only on these and the baseline. Default: all.
 
     Raises:
-        ResultsError: if there are no results, the baseline has no finished run, a method is not in the suite, or a
-            record is malformed.
+        ResultsError: there are no results, the baseline has no finished run, the suite has no such method, or a record
+            is malformed.
     """
     found = read(folder, clock, methods)
     tables = all_tables(found.study, targets)
@@ -72,7 +72,7 @@ def _for_terminal(table: Table) -> rich.table.Table:
     return shown
 
 
-def _markdown(found: Results, tables: Sequence[Table], plots: Sequence[str]) -> str:
+def _markdown(found: ResultsFolder, tables: Sequence[Table], plots: Sequence[str]) -> str:
     def row(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
 

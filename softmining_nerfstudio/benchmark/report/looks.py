@@ -1,4 +1,4 @@
-"""How the methods are drawn: a colour means the same method in every plot."""
+"""The colour and line of each method, the same in every plot."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from softmining_nerfstudio.benchmark.report.study import Column, Study
 
 BEST_COLOR = "#D55E00"
 COLORS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933", "#44AA99")
-"""Okabe and Ito's, and of Tol's muted ones where those end."""
+"""Okabe and Ito's palette, then Tol's muted one."""
 STYLE: dict[Any, Any] = {
     **{"font.size": 8, "axes.titlesize": 9, "axes.titleweight": "bold", "svg.fonttype": "none"},
     **{"axes.spines.top": False, "axes.spines.right": False, "savefig.dpi": 200, "savefig.facecolor": "white"},
     **{"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.6},
 }
 PANEL = 3.5, 2.7
-"""Width and height of a panel, inches: that of a column of text."""
+"""Width and height of a panel, inches; the width of a column of text."""
 
 
 class Look(NamedTuple):
-    """How a method is drawn."""
+    """The line of a method."""
 
     color: str
     style: Any
     width: float
     band: float
-    """Opacity."""
+    """Opacity of the band over seeds."""
 
 
 def looks_of(study: Study) -> dict[str, Look]:
-    """The baseline is black, the tuned one dashed; the method that is most ahead at equal time is thick."""
+    """The baseline is black, the tuned one dashed; the method with the largest gain at equal time is thick."""
 
     def ahead(method: str) -> tuple[int, float]:
-        gains = [study.spread([scene], method, Column("", study.gain)) for scene in study.scenes]
+        gains = [study.seed_range([scene], method, Column("", study.gain)) for scene in study.scenes]
         medians = [gain.median.low for gain in gains if gain]
         return len(medians), sum(medians)
 

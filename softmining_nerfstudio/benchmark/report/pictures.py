@@ -1,6 +1,6 @@
-"""What the miners did in the first training image, over steps: where the last rays went, and the walkers.
+"""The last rays and the walkers in the first training image, over steps.
 
-A row for each method and kind of picture, a column for each step. Methods that learn nothing have no such pictures.
+One row for each method and kind of picture, one column for each step. Methods that learn nothing have no pictures.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from softmining_nerfstudio.benchmark.report.study import Study
 from softmining_nerfstudio.benchmark.results import Run
 
 NAMES = 1.2
-"""Inches left of the pictures, for the names of the rows."""
+"""Space left of the pictures for the names of the rows, inches."""
 
 
 def over_steps(study: Study, scene: str, folder: Path) -> Figure | None:
-    """Draw the pictures of a scene; None if there are none in the folder."""
+    """Draw the pictures of a scene; None if the folder has none."""
     rows = {(method, kind): found for method in study.methods for kind, found in _of(study, scene, method, folder)}
     if not rows:
         return None
-    steps = _spread_out(sorted({step for found in rows.values() for step in found}))
+    steps = _evenly_spaced(sorted({step for found in rows.values() for step in found}))
     images = {key: {step: read_image(path) for step, path in found.items()} for key, found in rows.items()}
     aspect = max(image.shape[0] / image.shape[1] for found in images.values() for image in found.values())
     side = (WIDTH - NAMES) / COLUMNS
@@ -45,7 +45,7 @@ def over_steps(study: Study, scene: str, folder: Path) -> Figure | None:
 
 
 def _of(study: Study, scene: str, method: str, folder: Path) -> list[tuple[str, dict[int, Path]]]:
-    """Each kind of picture of a method, by step: those of the first seed that has any."""
+    """Each kind of picture of a method, by step, from the first seed that has any."""
     for seed in study.seeds([scene], method):
         found: dict[str, dict[int, Path]] = {}
         for measurement in study.runs[Run(scene, method, seed)]:
@@ -57,7 +57,7 @@ def _of(study: Study, scene: str, method: str, folder: Path) -> list[tuple[str, 
     return []
 
 
-def _spread_out(steps: list[int]) -> list[int]:
-    """At most COLUMNS of them, evenly spaced."""
+def _evenly_spaced(steps: list[int]) -> list[int]:
+    """At most COLUMNS of the steps, evenly spaced."""
     shown = min(COLUMNS, len(steps))
     return [steps[round(place * (len(steps) - 1) / max(1, shown - 1))] for place in range(shown)]

@@ -1,7 +1,6 @@
-"""The plots of a report: PSNR over time, speed-up bars, strips of renders at equal time, and what was mined.
+"""The plots of a report: PSNR over time, speed-up bars, renders at equal time, and the mined rays.
 
-Lines are medians over seeds, bands reach from the least to the most. The baseline is black, the tuned baseline dashed,
-the method that is most ahead at equal time thick; a colour means the same method in every plot.
+Lines are medians over seeds; bands reach from the least to the most. looks.py gives each method its colour.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from matplotlib.figure import Figure
 
 from softmining_nerfstudio.benchmark.report.looks import PANEL, STYLE, Look, looks_of
 from softmining_nerfstudio.benchmark.report.pictures import over_steps
-from softmining_nerfstudio.benchmark.report.speedup import Spread
+from softmining_nerfstudio.benchmark.report.speedup import SeedRange
 from softmining_nerfstudio.benchmark.report.strip import at_equal_time, strip
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Axis, Column, Study, unit_of
 from softmining_nerfstudio.benchmark.report.tables import number_text
@@ -26,14 +25,14 @@ from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run.suite import file_name
 
 NAME_GAP = 0.056
-"""Between the names of two lines, as a fraction of the panel's height."""
+"""Distance between the names of two lines, as a fraction of the panel's height."""
 
 Band = tuple[np.ndarray, np.ndarray]
 """Times, and PSNRs of shape (seeds, times)."""
 
 
 def write(study: Study, folder: Path, directory: Path) -> list[Path]:
-    """Draw all plots as PNG and SVG into a directory; the renders are found in the results folder."""
+    """Draw all plots as PNG and SVG into a directory. The results folder has the renders."""
     directory.mkdir(parents=True, exist_ok=True)
     looks = looks_of(study)
     with matplotlib.rc_context(STYLE):
@@ -77,7 +76,7 @@ def curves(study: Study, axis: Axis, looks: dict[str, Look]) -> Figure:
 
 
 def _band(study: Study, scene: str, method: str, axis: Axis, size: float) -> Band:
-    """What all seeds are known at, in units of a size."""
+    """The curves of all seeds over the times that they share, in units of `size`."""
     found = [study.curve(Run(scene, method, seed), axis) for seed in study.seeds([scene], method)]
     start, end = max(curve.times[0] for curve in found), min(curve.times[-1] for curve in found)
     times = np.unique([time for curve in found for time in curve.times if start <= time <= end])
@@ -85,7 +84,7 @@ def _band(study: Study, scene: str, method: str, axis: Axis, size: float) -> Ban
 
 
 def _zoom(panel: Axes, bands: Collection[Band]) -> None:
-    """Leave out the steep first fifth of the curves, in which nothing is decided."""
+    """Leave out the steep first fifth of the curves, which decides nothing."""
     low = min(float(np.interp(times[-1] / 5, times, np.median(psnrs, axis=0))) for times, psnrs in bands)
     high = max(float(psnrs.max()) for _, psnrs in bands)
     margin = 0.04 * (high - low) or 0.5
@@ -93,7 +92,7 @@ def _zoom(panel: Axes, bands: Collection[Band]) -> None:
 
 
 def _name_lines(panel: Axes, bands: dict[str, Band], looks: dict[str, Look]) -> None:
-    """Write each method's name right of the panel, as near to its line's end as the other names allow."""
+    """Write each method's name right of the panel, close to the end of its line but clear of other names."""
     ends = {method: (times[-1], float(np.median(psnrs[:, -1]))) for method, (times, psnrs) in bands.items()}
     low, high = panel.get_ylim()
     order = sorted(ends, key=lambda method: ends[method][1])
@@ -113,7 +112,7 @@ def _name_lines(panel: Axes, bands: dict[str, Band], looks: dict[str, Look]) -> 
 
 
 def bars(study: Study, looks: dict[str, Look]) -> Figure:
-    """Speed-up to the final PSNR of the baselines: a row of panels for each scene."""
+    """Speed-up to the final PSNR of the baselines, one row of panels for each scene."""
     references = [study.baseline] + ([study.tuned] if study.tuned else [])
     methods = [method for method in study.methods if method != study.baseline][::-1]
     height = 0.5 + 0.19 * len(methods)
@@ -135,10 +134,10 @@ def bars(study: Study, looks: dict[str, Look]) -> Figure:
 
 
 def _bar(panel: Axes, place: int, study: Study, scene: str, method: str, reference: str, look: Look) -> None:
-    """A bar to the median with whiskers over seeds; no bar where only bounds of the median are known."""
+    """A bar to the median with whiskers over seeds. A median with two different bounds gets text instead."""
 
-    def over(axis: Axis) -> Spread | None:
-        return study.spread([scene], method, Column("", lambda run: study.sooner(run, reference, axis)))
+    def over(axis: Axis) -> SeedRange | None:
+        return study.seed_range([scene], method, Column("", lambda run: study.sooner(run, reference, axis)))
 
     times, steps = over(study.clock), over("step")
     if method == reference or times is None or steps is None:

@@ -1,13 +1,13 @@
 """The arithmetic of a speed-up: when a curve reaches a quality, and how much sooner that is.
 
-A curve is the quality of one run, measured now and then, over training steps or seconds of training. With t(c, q) the
-time from which curve c is at quality q or above until its end, the speed-up over a reference is
+A curve is the quality of one run over training steps or seconds. Let t(c, q) be the time from which curve c stays at
+quality q or above until its end. The speed-up over a reference is
 
     speed-up = t(reference, q) / t(curve, q).
 
-Nothing is extrapolated. A curve that ends below q at time T has t(c, q) > T, so that the speed-up is only known to lie
-between bounds. Numbers are therefore intervals, of width zero where all is known, and they stay true bounds under
-medians, means and ranges: these grow with each of their values, so that their bounds are those of the bounds.
+Nothing is extrapolated. A curve that ends below q at time T has t(c, q) > T, which only bounds the speed-up. So every
+number is an interval, of width zero if the number is known. Medians, means and ranges grow with each of their values:
+those of the lower bounds and of the upper bounds bound the result.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import numpy as np
 
 
 class Between(NamedTuple):
-    """A number of which two bounds are known; where they are equal, the number is."""
+    """The two bounds of a number. The number is known if they are equal."""
 
     low: float
     high: float
 
     @property
     def known(self) -> bool:
-        """Whether it is one number."""
+        """Whether the bounds are equal."""
         return self.low == self.high
 
 
@@ -43,13 +43,13 @@ class Curve:
     """The quality of one run over time.
 
     Raises:
-        ValueError: if it is empty, its times do not increase, or a number is not finite.
+        ValueError: the curve is empty, its times do not increase, or a number is not finite.
     """
 
     times: tuple[float, ...]
-    """When it was measured, in increasing order: steps, or seconds."""
+    """Steps or seconds of the measurements, in increasing order."""
     psnr: tuple[float, ...]
-    """What was measured, dB."""
+    """Measured quality, dB."""
 
     def __post_init__(self) -> None:
         if not self.times or len(self.times) != len(self.psnr):
@@ -59,11 +59,10 @@ class Curve:
 
 
 def time_to_reach(curve: Curve, target: float) -> float | None:
-    """The time from which the curve is at the target or above until its end; None if it ends below.
+    """The time from which the curve stays at the target or above until its end; None if it ends below.
 
-    This is the conservative choice: a curve that reaches the target, falls below it and reaches it again counts from
-    its last upward crossing. The crossing is linear between two measurements. A tie counts as reached; a curve that is
-    never below counts from its first measurement, as what came before was not measured.
+    This is the conservative choice: of several upward crossings the last one counts. The curve is linear between two
+    measurements. A tie counts as reached. A curve that is never below counts from its first measurement.
     """
     below = [index for index, value in enumerate(curve.psnr) if value < target]
     if not below:
@@ -78,16 +77,16 @@ def time_to_reach(curve: Curve, target: float) -> float | None:
 def psnr_at(curve: Curve, time: float) -> float | None:
     """The curve at a time, dB: linear between measurements, None before the first, the last value after the end.
 
-    Holding the last value is no extrapolation in favour of a run: it is what the run had shown by then.
+    The last value is no extrapolation: the run has reached it by then.
     """
     return None if time < curve.times[0] else float(np.interp(time, curve.times, curve.psnr))
 
 
 def speed_up(reference: Curve, curve: Curve, target: float) -> Between:
-    """How many times sooner the curve reaches the target than the reference; 1 is as soon, below 1 is later.
+    """How many times sooner the curve reaches the target than the reference: 1 is as soon, below 1 is later.
 
-    Where a curve ends below the target, its time is at least its last and the result is a bound: from above where only
-    the reference reaches it, from below where only the curve does, and none (0 to infinity) where neither does.
+    If only the reference reaches the target, the result is an upper bound; if only the curve does, a lower bound; if
+    neither does, 0 to infinity.
     """
     theirs, mine = time_to_reach(reference, target), time_to_reach(curve, target)
     if theirs is None and mine is None:
@@ -100,14 +99,14 @@ def speed_up(reference: Curve, curve: Curve, target: float) -> Between:
 
 
 def _ratio(theirs: float, mine: float) -> float:
-    """theirs / mine, where both may be zero: a curve measured before its first step may reach the target there."""
+    """theirs / mine. Both may be zero: a curve may reach the target before its first step."""
     if mine == 0:
         return 1.0 if theirs == 0 else math.inf
     return theirs / mine
 
 
 def mean(numbers: Sequence[Between], *, geometric: bool) -> Between:
-    """Their arithmetic or, for ratios, geometric mean. That of 0 and infinity may be anything between them."""
+    """The arithmetic or, for ratios, geometric mean. The mean of 0 and infinity may be anything between them."""
     if len(numbers) == 1:
         return numbers[0]
 
@@ -121,30 +120,30 @@ def mean(numbers: Sequence[Between], *, geometric: bool) -> Between:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Numbers of several seeds in brief."""
+class SeedRange:
+    """Median and range of a number over seeds."""
 
     median: Between
-    """Known where it is the same whatever a seed that is only bounded would turn out to be."""
+    """Known if it is the same for every value within the bounds of the seeds."""
     least: Between
     most: Between
     known: int
-    """In how many seeds the number is known, rather than a bound: the quality was reached."""
+    """Seeds with a known number: they reached the quality."""
     seeds: int
-    """How many there are, those without a number included."""
+    """All seeds, those without a number included."""
 
 
-def spread(numbers: Iterable[Between], seeds: int | None = None) -> Spread | None:
+def seed_range(numbers: Iterable[Between], seeds: int | None = None) -> SeedRange | None:
     """Median and range over seeds; None if there are no numbers.
 
     Args:
-        seeds: how many there are, if some have no number.
+        seeds: Number of seeds, if some have no number.
     """
     found = list(numbers)
     if not found:
         return None
     lows, highs = [number.low for number in found], [number.high for number in found]
-    return Spread(
+    return SeedRange(
         median=Between(median(lows), median(highs)),
         least=Between(min(lows), min(highs)),
         most=Between(max(lows), max(highs)),

@@ -1,8 +1,8 @@
-"""A strip of renders at a common time: the true view, every method's render nearest to it, and below each the error
+"""A strip of renders at a common time: the true view, the nearest render of every method, and the error below each:
 
-e(x) = mean over RGB of |f(x) - f_gt(x)|.
+    e(x) = mean over RGB of |f(x) - f_gt(x)|.
 
-The time of each is given below it: the fewer the renders, the more may the times differ.
+Captions give the time of each render. With few renders the times differ.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Study, unit
 from softmining_nerfstudio.benchmark.results import Measurement, Run
 
 WIDTH = 7.2
-"""Of the figure, inches: that of a page of text."""
+"""Width of the figure, inches; that of a page of text."""
 COLUMNS = 6
 ERROR_COLORS = "inferno"
 GAP, CAPTION, TITLE = 0.05, 0.36, 0.26
-"""Between images, below, and above them, inches."""
+"""Space between, below and above the images, inches."""
 
 
 class Moment(NamedTuple):
-    """What was rendered at a time that all methods have in common."""
+    """The renders at a common time."""
 
     time: float
     """Seconds."""
@@ -40,8 +40,8 @@ class Moment(NamedTuple):
 def at_equal_time(study: Study, scene: str, folder: Path) -> Moment | None:
     """Each method's render nearest to a common time; None if the baseline has none.
 
-    All are of one seed, that of which most methods have renders in the folder. The common time is that of the
-    baseline's middle render; how far from it each method was rendered is said below its image.
+    All come from one seed, the one whose renders cover most methods. The common time is that of the baseline's middle
+    render.
     """
     by_seed = [_rendered(study, scene, seed, folder) for seed in study.seeds([scene], study.baseline)]
     rendered = max((found for found in by_seed if study.baseline in found), key=len, default=None)
@@ -57,7 +57,7 @@ def at_equal_time(study: Study, scene: str, folder: Path) -> Moment | None:
 
 
 def _rendered(study: Study, scene: str, seed: int, folder: Path) -> dict[str, list[Measurement]]:
-    """The measurements of each method of which there are renders."""
+    """The measurements of each method that have a render in the folder."""
     found = {method: study.runs.get(Run(scene, method, seed), []) for method in study.methods}
     shown = {name: [m for m in found[name] if m.render and (folder / m.render).exists()] for name in found}
     return {name: measured for name, measured in shown.items() if measured}
@@ -66,7 +66,7 @@ def _rendered(study: Study, scene: str, seed: int, folder: Path) -> dict[str, li
 def strip(moment: Moment, folder: Path, study: Study, scene: str) -> Figure:
     """Draw the strip, with time and PSNR of all held-out pixels below each render.
 
-    The true view and the errors are left out if `truth.png` is not beside the renders.
+    Without `truth.png` beside the renders, it leaves out the true view and the errors.
     """
     images = [read_image(folder / str(m.render)) for m in moment.shown]
     size, unit = unit_of(moment.time)
@@ -93,7 +93,7 @@ def strip(moment: Moment, folder: Path, study: Study, scene: str) -> Figure:
 
 
 def _grid(count: int, aspect: float, rows: int) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of cells of one image above another, in lines of at most COLUMNS."""
+    """A figure of cells, at most COLUMNS a line. A cell has one image for each of its rows."""
     columns = min(COLUMNS, count)
     width = min((WIDTH - GAP * (columns - 1)) / columns, 2.4)
     step_down = rows * (width * aspect + GAP) + CAPTION
@@ -111,7 +111,7 @@ def _grid(count: int, aspect: float, rows: int) -> tuple[Figure, list[list[Axes]
 
 
 def _scale_bar(figure: Figure, empty: Axes, top: float) -> None:
-    """Say what the colours of the errors mean, in the place below the true view, which has no error."""
+    """Draw the colour scale of the errors in the empty place below the true view."""
     scale = ScalarMappable(Normalize(0, top), ERROR_COLORS)
     bar = figure.colorbar(scale, cax=empty.inset_axes((0.1, 0.4, 0.8, 0.08)), orientation="horizontal")
     bar.set_ticks([0, top], labels=["0", f"{top:.2f}"])
@@ -121,5 +121,5 @@ def _scale_bar(figure: Figure, empty: Axes, top: float) -> None:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Colours between 0 and 1."""
+    """The colours of an image, between 0 and 1."""
     return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255

@@ -1,10 +1,10 @@
-"""The finished runs of a results folder, and the numbers in which they are compared.
+"""The finished runs of a results folder, and the numbers that compare them.
 
-A method is compared with a reference seed by seed, and the median over seeds is that of the ratios or differences:
+A method meets its reference seed by seed. The median is taken over the ratios or differences:
 
     median over seeds s of number(method, s; reference, s).
 
-Over several scenes, a seed's number is the mean of its scenes' numbers, the geometric one for ratios.
+Over several scenes, a seed's number is the mean of its scenes' numbers, geometric for ratios.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from softmining_nerfstudio.benchmark.errors import NoResultsError, ResultsError
 from softmining_nerfstudio.benchmark.report.speedup import (
     Between,
     Curve,
-    Spread,
+    SeedRange,
     exactly,
     mean,
     psnr_at,
+    seed_range,
     speed_up,
-    spread,
 )
 from softmining_nerfstudio.benchmark.results import Measurement, Run, load
 
 Axis = Literal["step", "seconds", "cpu_seconds"]
-"""What a curve runs over: a field of `Measurement`."""
+"""The horizontal axis of a curve: a field of `Measurement`."""
 
 AXIS_NAMES: dict[Axis, str] = {"step": "steps", "seconds": "wall-clock", "cpu_seconds": "CPU time"}
 
-Clock = Literal["wall", "cpu"]
-CLOCKS: dict[Clock, Axis] = {"wall": "seconds", "cpu": "cpu_seconds"}
+ClockName = Literal["wall", "cpu"]
+CLOCK_AXES: dict[ClockName, Axis] = {"wall": "seconds", "cpu": "cpu_seconds"}
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Study:
     baseline: str
     """The method that others are compared with."""
     tuned: str | None
-    """The baseline with its learning rate tuned, if the suite has it."""
+    """The baseline with tuned settings, if the suite has one."""
     scenes: tuple[str, ...]
     methods: tuple[str, ...]
     runs: dict[Run, list[Measurement]]
     """The measurements of each run, by step."""
     clock: Axis = "seconds"
-    """What "time" means."""
+    """The axis that counts as time."""
 
     def curve(self, run: Run, axis: Axis) -> Curve:
         """PSNR of the held-out pixels over steps or seconds."""
@@ -60,19 +60,19 @@ class Study:
         return Curve(tuple(getattr(m, axis) for m in measured), tuple(m.psnr for m in measured))
 
     def seeds(self, scenes: Sequence[str], method: str) -> list[int]:
-        """The seeds with which a method has finished every one of the scenes."""
+        """The seeds with which a method has finished all the scenes."""
         finished = [{run.seed for run in self.runs if run[:2] == (scene, method)} for scene in scenes]
         return sorted(set.intersection(*finished))
 
     def sooner(self, run: Run, reference: str, axis: Axis, target: float | None = None) -> Between | None:
-        """How many times sooner a run reaches a PSNR, by default the reference's last, than the reference's run."""
+        """How many times sooner a run reaches a PSNR (default: the reference's last) than the reference's run."""
         if run._replace(method=reference) not in self.runs:
             return None
         theirs = self.curve(run._replace(method=reference), axis)
         return speed_up(theirs, self.curve(run, axis), theirs.psnr[-1] if target is None else target)
 
     def gain(self, run: Run) -> Between | None:
-        """PSNR by which the run is ahead after the time that the baseline took in all, dB."""
+        """PSNR minus the baseline's, after the baseline's whole time, dB."""
         if run._replace(method=self.baseline) not in self.runs:
             return None
         theirs = self.curve(run._replace(method=self.baseline), self.clock)
@@ -80,26 +80,26 @@ class Study:
         return None if reached is None else exactly(reached - theirs.psnr[-1])
 
     def overhead(self, run: Run) -> Between | None:
-        """Time per step, as a multiple of the baseline's with the same seed."""
+        """Time per step as a multiple of the baseline's with the same seed."""
         other = self.runs.get(run._replace(method=self.baseline))
         return exactly(self._pace(self.runs[run]) / self._pace(other)) if other else None
 
     def _pace(self, measured: list[Measurement]) -> float:
         return getattr(measured[-1], self.clock) / measured[-1].step
 
-    def spread(self, scenes: Sequence[str], method: str, column: Column) -> Spread | None:
-        """A number's median and range over seeds; one whose reference has not finished counts, but has no number."""
+    def seed_range(self, scenes: Sequence[str], method: str, column: Column) -> SeedRange | None:
+        """A number's median and range over seeds. A seed without a finished reference counts, but has no number."""
         per_seed, seeds = [], self.seeds(scenes, method)
         for seed in seeds:
             numbers = [column.number(Run(scene, method, seed)) for scene in scenes]
             if None not in numbers:
                 per_seed.append(mean([n for n in numbers if n is not None], geometric=column.ratio))
-        return spread(per_seed, len(seeds))
+        return seed_range(per_seed, len(seeds))
 
 
 @dataclass(frozen=True)
 class Column:
-    """A number of each run, and how it is written."""
+    """A number of each run, and its format."""
 
     title: str
     number: Callable[[Run], Between | None]
@@ -108,22 +108,22 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Results:
-    """A results folder, read."""
+class ResultsFolder:
+    """The contents of a results folder."""
 
     study: Study
     record: dict[str, Any]
-    """What was asked for, and in which sessions: see `record.read`."""
+    """Settings and sessions, see `record.read`."""
     missing: list[str]
-    """The runs that are left out of the study, and why."""
+    """The runs that the study leaves out, and why."""
 
 
-def read(folder: Path, clock: Clock = "wall", methods: Sequence[str] = ()) -> Results:
-    """Read a results folder; see `report` for arguments and errors."""
+def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -> ResultsFolder:
+    """Read a results folder; `report` describes arguments and errors."""
     measurements, failures = load(folder)
     written = record.read(folder)
     if written is None:
-        raise NoResultsError(f"there is no {record.FILE_NAME} in {folder}, as softmining-bench run writes")
+        raise NoResultsError(f"there is no {record.FILE_NAME} in {folder}; expected a folder of softmining-bench run")
     suite: dict[str, Any] = written["suite"]
     if unknown := sorted(set(methods) - set(suite["methods"])):
         raise ResultsError(f"no method {', '.join(unknown)} in {folder}; there are {', '.join(suite['methods'])}")
@@ -145,13 +145,13 @@ def read(folder: Path, clock: Clock = "wall", methods: Sequence[str] = ()) -> Re
         scenes=tuple(scene for scene in suite["scenes"] if scene in {run.scene for run in runs}),
         methods=tuple(name for name in shown if name in finished),
         runs=runs,
-        clock=CLOCKS[clock],
+        clock=CLOCK_AXES[clock],
     )
-    return Results(study, written, list(missing.values()))
+    return ResultsFolder(study, written, list(missing.values()))
 
 
 def _why_missing(measured: list[Measurement], error: str | None, steps: int) -> str | None:
-    """Why a run is left out: it failed, diverged, did not end, or measured something unusable; None if it is not."""
+    """Why the study leaves out a run: it failed, diverged, did not end, or is unusable; None if it stays in."""
     last = measured[-1] if measured else None
     if error is not None and (last is None or last.final is None):
         return "failed: " + (error.strip().splitlines() or ["no message"])[-1]
@@ -169,5 +169,5 @@ def _why_missing(measured: list[Measurement], error: str | None, steps: int) -> 
 
 
 def unit_of(seconds: float) -> tuple[float, str]:
-    """The unit in which a time of this size is read easily, and its name: seconds, minutes or hours."""
+    """A readable unit for a time of this size, in seconds, and its name."""
     return (3600, "h") if seconds > 7200 else (60, "min") if seconds > 600 else (1, "s")

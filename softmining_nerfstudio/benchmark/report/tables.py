@@ -1,4 +1,4 @@
-"""The tables of a report: a row for each method, with medians over seeds."""
+"""The tables of a report: one row for each method, with medians over seeds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from softmining_nerfstudio.benchmark.report.speedup import Between, Spread, exactly, psnr_at
+from softmining_nerfstudio.benchmark.report.speedup import Between, SeedRange, exactly, psnr_at
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Axis, Column, Study
 from softmining_nerfstudio.benchmark.results import Run
 
 
 class Table(NamedTuple):
-    """A title, column titles, and rows of as many cells."""
+    """A title, column titles, and rows with a cell for each column."""
 
     title: str
     header: list[str]
@@ -31,8 +31,8 @@ def number_text(number: Between, form: str) -> str:
     return f"> {low}" if number.low else "not reached"
 
 
-def spread_text(numbers: Spread | None, form: str) -> str:
-    """Median (least to most, if anything is known of them; in how many seeds it is known, if not in all)."""
+def range_text(numbers: SeedRange | None, form: str) -> str:
+    """Median (least to most, if they are bounded; number of seeds in which it is known, if not all)."""
     if numbers is None:
         return "-"
     median, least, most = (number_text(n, form) for n in (numbers.median, numbers.least, numbers.most))
@@ -45,7 +45,7 @@ def spread_text(numbers: Spread | None, form: str) -> str:
 
 
 def quality(study: Study, scenes: Sequence[str]) -> Table:
-    """PSNR after so many steps, and the quality of whole views at the end."""
+    """PSNR at quarters of the steps, and the quality of whole views at the end."""
 
     def after(step: int) -> Column:
         return Column(f"after {step}", lambda run: _exactly({m.step: m.psnr for m in study.runs[run]}.get(step)))
@@ -59,7 +59,7 @@ def quality(study: Study, scenes: Sequence[str]) -> Table:
 
 
 def speed(study: Study, scenes: Sequence[str]) -> Table:
-    """How much sooner each method reaches the final PSNR of the baselines, and at what cost."""
+    """How much sooner each method reaches the final PSNR of the baselines, and its cost."""
 
     def sooner(reference: str, axis: Axis) -> Column:
         title = f"to {reference}'s PSNR, {AXIS_NAMES[axis]}"
@@ -77,7 +77,7 @@ def speed(study: Study, scenes: Sequence[str]) -> Table:
 
 
 def fixed(study: Study, scenes: Sequence[str], targets: Sequence[float], axis: Axis) -> Table:
-    """How much sooner than the baseline each method reaches given PSNRs."""
+    """How much sooner each method reaches given PSNRs than the baseline."""
 
     def sooner(target: float) -> Column:
         return Column(f"{target:g} dB", lambda run: study.sooner(run, study.baseline, axis, target), ratio=True)
@@ -101,7 +101,7 @@ def all_tables(study: Study, targets: Sequence[float] = ()) -> list[Table]:
 
 
 def whole_decibels(study: Study, scenes: Sequence[str]) -> list[int]:
-    """The whole dBs that the baseline's median passes in the second half of its steps, in every one of the scenes."""
+    """The whole dBs that the baseline's median passes in the second half of its steps, in all the scenes."""
 
     def after(share: float) -> Column:
         def number(run: Run) -> Between | None:
@@ -112,7 +112,7 @@ def whole_decibels(study: Study, scenes: Sequence[str]) -> list[int]:
 
     passed: list[set[int]] = []
     for scene in scenes:
-        start, end = (study.spread([scene], study.baseline, after(share)) for share in (0.5, 1.0))
+        start, end = (study.seed_range([scene], study.baseline, after(share)) for share in (0.5, 1.0))
         span = (math.ceil(start.median.low), math.floor(end.median.low) + 1) if start and end else (0, 0)
         passed.append(set(range(*span)))
     return sorted(set.intersection(*passed))
@@ -123,7 +123,7 @@ def _exactly(number: float | None) -> Between | None:
 
 
 def _quarters(study: Study, scenes: Sequence[str]) -> list[int]:
-    """Of the steps at which every run was measured, those closest to the quarters of the last."""
+    """The steps closest to the quarters of the last step, among those at which every run was measured."""
     measured = [{m.step for m in measurements} for run, measurements in study.runs.items() if run.scene in scenes]
     steps = sorted(set.intersection(*measured))
     wanted = [steps[-1] * share for share in (0.25, 0.5, 0.75, 1.0)] if steps else []
@@ -131,9 +131,9 @@ def _quarters(study: Study, scenes: Sequence[str]) -> list[int]:
 
 
 def _table(study: Study, scenes: Sequence[str], title: str, columns: Sequence[Column]) -> Table:
-    """A row per method that has finished the scenes, and the columns in which there is a number."""
+    """A row for each method that has finished the scenes, without columns that have no number."""
     methods = [method for method in study.methods if study.seeds(scenes, method)]
-    cells = [[spread_text(study.spread(scenes, m, column), column.form) for m in methods] for column in columns]
+    cells = [[range_text(study.seed_range(scenes, m, column), column.form) for m in methods] for column in columns]
     kept = [(column.title, texts) for column, texts in zip(columns, cells, strict=True) if set(texts) != {"-"}]
     counts = [str(len(study.seeds(scenes, method))) for method in methods]
     rows = [list(row) for row in zip(methods, counts, *(texts for _, texts in kept), strict=True)]

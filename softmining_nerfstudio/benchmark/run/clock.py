@@ -1,4 +1,4 @@
-"""What training takes: time on the wall and on the processor, and memory; evaluations are left out."""
+"""What training takes, without evaluations: time on the wall and on the processor, and memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ except ImportError:  # Windows
 
 
 class Clock:
-    """Time spent training: on the wall, and on the processor by all threads of this process. Seconds.
+    """Seconds of training: on the wall, and on the processor by all threads of this process.
 
     Args:
-        device: that trains.
+        device: The device that trains.
     """
 
     def __init__(self, device: torch.device | str) -> None:
@@ -33,18 +33,18 @@ class Clock:
         return time.perf_counter(), time.process_time()
 
     def start(self) -> None:
-        """Go on."""
+        """Run on."""
         self._since = self._now()
 
     def stop(self) -> None:
-        """Add what has passed since the start."""
+        """Stand still, and add the time since the start."""
         now = self._now()
         self.seconds += now[0] - self._since[0]
         self.cpu_seconds += now[1] - self._since[1]
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most memory held since it was last forgotten, bytes: of the GPU if one trains, of this process otherwise.
+    """Bytes of the GPU if it trains, of this process otherwise: most held since `forget_peak_memory`.
 
     0 where the system cannot tell.
     """
@@ -56,7 +56,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def forget_peak_memory(device: torch.device) -> None:
-    """Let an evaluation's memory not count as training's, where the system can."""
+    """Leave the memory of an evaluation out of training's, where the system can."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:

@@ -1,7 +1,7 @@
 """How good a model is: its error on held-out pixels, and its metrics on whole held-out views.
 
-The same pixels and views for every run, rendered as nerfstudio's `ns-eval` does. Training goes on afterwards as if
-nothing had been evaluated.
+Every run has the same pixels and views, rendered as nerfstudio's `ns-eval` renders them. An evaluation leaves training
+undisturbed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from softmining_nerfstudio.training import random_state
 from softmining_nerfstudio.training.rendering import blended, rgb_of
 
 SEED = 0
-"""Of the held-out pixels, whatever the seed of a run."""
+"""Seed of the held-out pixels, the same for every run."""
 METRICS = ("psnr", "ssim", "lpips")
 
 
 @contextmanager
 def undisturbed(pipeline: Any) -> Iterator[None]:
-    """Within, a pipeline is in eval mode; afterwards its training goes on as if it had not been."""
+    """Put a pipeline into eval mode, and restore its training afterwards, random numbers included."""
     state = random_state.capture()
-    sampler = getattr(pipeline.model, "proposal_sampler", None)  # renders count as steps of its update schedule
+    sampler = getattr(pipeline.model, "proposal_sampler", None)  # it counts renders as steps of its update schedule
     since_update = getattr(sampler, "_steps_since_update", None)
     pipeline.eval()
     try:
@@ -48,17 +48,17 @@ def undisturbed(pipeline: Any) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class HeldOutPixels:
-    """Rays of held-out views and the colours that should come back along them."""
+    """Rays of held-out views and their true colours."""
 
     rays: RayBundle
     colours: Float[Tensor, "pixels 3"]
 
     @classmethod
     def draw(cls, dataset: InputDataset, count: int, blend: Callable[[Tensor], Tensor]) -> HeldOutPixels:
-        """About `count` different pixels of all views; fewer where some are masked out.
+        """About `count` different pixels of all views, without those that a mask hides.
 
         Args:
-            blend: puts RGBA colours before the background.
+            blend: Blends RGBA colours with the background.
         """
         view, row, column = _drawn(dataset.cameras.height[:, 0], dataset.cameras.width[:, 0], count)
         keep, colours = torch.ones_like(view, dtype=torch.bool), torch.zeros(len(view), 3)
@@ -74,7 +74,7 @@ class HeldOutPixels:
         return cls(rays.reshape((len(view), 1)), colours[keep])
 
     def psnr(self, model: Model) -> float:
-        """Of the model's colours, dB; NaN if they are no finite numbers."""
+        """PSNR of the model's colours, dB; NaN if they are not finite."""
         rendered = rgb_of(model.get_outputs_for_camera_ray_bundle(self.rays))[:, 0].cpu()
         error = (rendered - self.colours).square().mean().item()
         return -10 * math.log10(max(1e-10, error)) if math.isfinite(error) else math.nan
@@ -83,7 +83,7 @@ class HeldOutPixels:
 def _drawn(
     heights: Int[Tensor, " views"], widths: Int[Tensor, " views"], count: int
 ) -> tuple[Int[Tensor, " pixels"], Int[Tensor, " pixels"], Int[Tensor, " pixels"]]:
-    """View, row and column of pixels that depend on nothing but the sizes of the views."""
+    """View, row and column of random pixels. They depend only on the sizes of the views."""
     heights, widths = heights.cpu(), widths.cpu()
     ends = (heights * widths).cumsum(0)
     generator = torch.Generator().manual_seed(SEED)
@@ -94,7 +94,7 @@ def _drawn(
 
 
 def whole_views(model: Model, dataset: InputDataset, count: int) -> dict[str, float]:
-    """The mean metrics of `count` views, evenly spaced (0: of all), without those that cannot be computed here.
+    """The mean metrics of `count` evenly spaced views (0: of all). LPIPS is absent where its network is.
 
     NaN where the model's colours are no numbers.
     """
@@ -104,11 +104,11 @@ def whole_views(model: Model, dataset: InputDataset, count: int) -> dict[str, fl
         outputs = model.get_outputs_for_camera(dataset.cameras[view : view + 1].to(model.device))
         metrics, _ = model.get_image_metrics_and_images(outputs, dataset[view])
         for name in METRICS:
-            value = metrics.get(name, metrics.get(f"fine_{name}"))  # the latter of methods with a coarse field, too
+            value = metrics.get(name, metrics.get(f"fine_{name}"))  # fine_: methods with a coarse and a fine field
             if value is not None:
                 found.setdefault(name, []).append(float(value))
     means = {name: sum(values) / len(values) for name, values in found.items()}
-    if math.isnan(means.get("lpips", 0.0)):  # the weights of its network could not be had
+    if math.isnan(means.get("lpips", 0.0)):  # its network's weights are missing
         del means["lpips"]
     return means
 

@@ -1,4 +1,4 @@
-"""What a suite asks for, looked through before the first run starts: every command, and whose results are there."""
+"""All runs of a suite, checked before the first one starts: its commands, and the results that are already there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from softmining_nerfstudio.benchmark.run.task import Task, parse
 
 
 def tasks_of(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path) -> list[Task]:
-    """What is to be trained; only the first seed is rendered for the strips."""
+    """A task for each run. Only the first seed renders the strip's view."""
     return [
         Task(
             **run._asdict(),
@@ -34,10 +34,10 @@ def tasks_of(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path)
 
 
 def require_parsable(suite: Suite, tasks: Sequence[Task]) -> None:
-    """Parse every command, before the first one trains.
+    """Parse every command before the first one trains.
 
     Raises:
-        SuiteError: if ns-train refuses one.
+        SuiteError: ns-train refuses one.
     """
     commands = {(task.method, task.scene): task.command for task in tasks}
     for (method, scene), command in commands.items():
@@ -48,16 +48,16 @@ def require_parsable(suite: Suite, tasks: Sequence[Task]) -> None:
             raise SuiteError(f"{where[0]} ({method}), on {where[1]} ({scene}): {error}") from error
         if devices != 1:
             raise SuiteError(
-                f"{suite.source.path}: {method} asks for {devices} devices; expected 1, as one is measured"
+                f"{suite.source.path}: {method} asks for {devices} devices; expected 1: the clock measures one device"
             )
 
 
 def record_suite(suite: Suite, data: Path | None, folder: Path, machine: dict[str, Any]) -> None:
-    """Write `suite.json`; methods, scenes and seeds may be added later. A session that differs from the last is noted.
+    """Write `suite.json`. It accepts new methods, scenes and seeds, and lists a session that differs from the last one.
 
     Raises:
-        SuiteError: if the folder holds the results of another suite.
-        ResultsError: if its `suite.json` is damaged.
+        SuiteError: the folder holds the results of another suite.
+        ResultsError: its `suite.json` is damaged.
     """
     known = record.read(folder) or {"suite": {}, "sessions": []}
     known["suite"] = _merged(suite, known["suite"], folder)
@@ -69,10 +69,10 @@ def record_suite(suite: Suite, data: Path | None, folder: Path, machine: dict[st
 
 
 def _merged(suite: Suite, before: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The settings of a results folder, and what a suite adds to them."""
+    """The settings of a results folder with those that a suite adds."""
     merged = dict(before)
     for key, value in suite.as_json().items():
-        if key not in before or key in ("title", "baseline", "tuned_baseline"):  # they matter to the report only
+        if key not in before or key in ("title", "baseline", "tuned_baseline"):  # only the report reads them
             merged[key] = value
         elif key in ("methods", "scenes"):
             for name in value.keys() & before[key].keys():
@@ -88,6 +88,6 @@ def _merged(suite: Suite, before: dict[str, Any], folder: Path) -> dict[str, Any
 def _require_same(folder: Path, where: str, name: str, before: object, now: object) -> None:
     if before != now:
         raise SuiteError(
-            f"{where}: {folder} holds results of another suite, where {name} was {before!r} and not {now!r}. Choose "
-            "another folder with --output; only methods, scenes and seeds can be added to one."
+            f"{where}: {name} is {now!r}, but {folder} holds results of another suite, with {before!r}. Choose another "
+            "folder with --output; a folder accepts only new methods, scenes and seeds."
         )

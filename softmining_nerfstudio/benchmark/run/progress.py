@@ -1,4 +1,4 @@
-"""What the terminal shows while a suite is trained."""
+"""The progress bars of a suite in the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from softmining_nerfstudio.benchmark.run.task import Task
 
 
 class RunsProgress:
-    """A bar for all steps and one for each current run, in steps that have been measured."""
+    """A bar for all steps and one for each current run. They count the steps up to the last measurement."""
 
     def __init__(self, tasks: Sequence[Task], folder: Path, console: Console) -> None:
         self.tasks, self.folder = tasks, folder
@@ -41,7 +41,7 @@ class RunsProgress:
         self._bars.stop()
 
     def _last(self) -> dict[Run, Measurement]:
-        """The last measurement of every run; read again once the file has grown."""
+        """The last measurement of every run. Reads the file again once it has grown."""
         path = self.folder / results.FILE_NAME
         size = path.stat().st_size if path.exists() else 0
         if size != self._size:
@@ -49,7 +49,7 @@ class RunsProgress:
         return self._measured
 
     def _done(self, last: dict[Run, Measurement]) -> int:
-        """Steps that need not be waited for: measured, or of a run that has failed."""
+        """Steps that need no waiting: measured ones, and all of a run that has ended."""
         measured = (last[task.run].step if task.run in last else 0 for task in self.tasks)
         return sum(t.steps if t.run in self._ended else step for t, step in zip(self.tasks, measured, strict=True))
 
@@ -66,7 +66,7 @@ class RunsProgress:
                 self._bars.update(bar, completed=measured.step, note=note)
 
     def _time_left(self, done: int) -> str:
-        """As long as the steps of this session took, each of those to come."""
+        """An estimate from the mean time of the steps in this session."""
         if done == self._done_before:
             return ""
         each = (time.monotonic() - self._started) / (done - self._done_before)
@@ -74,7 +74,7 @@ class RunsProgress:
         return f"{timedelta(seconds=round(left))} left"
 
     def say_ended(self, task: Task, failure: Failure | None) -> None:
-        """One line for a run that has ended, which stays."""
+        """Print one line for a run that has ended, in place of its bar."""
         self._ended.add(task.run)
         if (bar := self._of_run.pop(task.run, None)) is not None:
             self._bars.remove_task(bar)

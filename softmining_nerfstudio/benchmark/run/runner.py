@@ -1,7 +1,7 @@
-"""All runs of a suite, each in a process of its own. What was interrupted goes on from its last checkpoint.
+"""All runs of a suite, each in a process of its own. An interrupted run goes on from its last checkpoint.
 
-A results folder holds the measurements (results.py), `suite.json` (what was asked for, and of which machine), `logs/`,
-`renders/` and `runs/`, nerfstudio's folders without their checkpoints.
+A results folder holds the measurements (results.py), `suite.json` (record.py), `logs/`, `renders/`, and `runs/`:
+nerfstudio's folders without their checkpoints.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ TRAINING = (sys.executable, "-m", "softmining_nerfstudio.benchmark.run.training"
 POLL = 0.5
 """Seconds between two looks at the running processes."""
 PATIENCE = 10.0
-"""Seconds that a process is given to end when asked to."""
+"""Seconds that a process has to end after a request."""
 
 
 @dataclass
 class Child:
-    """A run in its process, which leads a group of its own."""
+    """A run in its process. The process leads a process group of its own."""
 
     task: Task
     process: subprocess.Popen[bytes]
     log: Path
     log_start: int = 0
-    """Where its part of the log begins: one that runs again writes behind what it had written before."""
+    """Byte of the log at which this attempt begins; earlier attempts stand before it."""
 
     @classmethod
     def start(cls, task: Task, jobs: int, program: Sequence[str] = TRAINING) -> Child:
-        """Start it; it ends when this process does."""
+        """Start the process of a run. It ends when this process does."""
         log = Path(task.folder) / "logs" / f"{task.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
@@ -66,7 +66,7 @@ class Child:
         return cls(task, process, log, start)
 
     def stop(self) -> None:
-        """End it, from outside, and the processes that it has started."""
+        """End the process and its children."""
         self._end(force=False)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(PATIENCE)
@@ -77,45 +77,45 @@ class Child:
         if sys.platform == "win32":
             self.process.terminate()
             return
-        with suppress(ProcessLookupError, PermissionError):  # the latter, on macOS, of processes that have ended
+        with suppress(ProcessLookupError, PermissionError):  # macOS refuses to signal processes that have ended
             os.killpg(self.process.pid, signal.SIGKILL if force else signal.SIGTERM)
 
     def finish(self) -> Failure | None:
-        """Once it has ended: put away what only an interrupted run needs, or say why it failed."""
+        """After the end: discard the checkpoints, or return why the run failed."""
         code = self.process.returncode
         if code == 0:
             discard_checkpoints(self.task)
             return None
-        self._end(force=True)  # what it has started and not ended
+        self._end(force=True)  # its children
         reason = f"killed by signal {-code}" if code < 0 else _error_in(self.log, self.log_start)
         return Failure(**self.task.run._asdict(), error=f"{reason} (see {self.log})")
 
 
 def _error_in(log: Path, start: int) -> str:
-    """The last line that names an exception, or the last line, from a byte of the log on."""
+    """The last line that names an exception, or else the last line, after a byte of the log."""
     written = log.read_bytes()[start:].decode(errors="replace")
     lines = [line.strip() for line in written.splitlines() if line.strip()]
     exceptions = [line for line in lines if _is_exception(line.split(":")[0])]
-    return (exceptions or lines or ["it ended without a word"])[-1]
+    return (exceptions or lines or ["it ended without output"])[-1]
 
 
 def _is_exception(name: str) -> bool:
-    """Whether this names one, its module included or not: `torch.OutOfMemoryError`."""
+    """Whether this names an exception, with or without its module: `torch.OutOfMemoryError`."""
     *_, last = parts = name.split(".")
     return all(part.isidentifier() for part in parts) and ("Error" in last or last.endswith("Exception"))
 
 
 def threads(jobs: int) -> str:
-    """Of each process: what OMP_NUM_THREADS says, or its share of the cores."""
+    """Threads of each process: OMP_NUM_THREADS, or its share of the cores."""
     return os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep a results folder to this process, where the system can lock files.
+    """Lock a results folder for this process, where the system can lock files.
 
     Raises:
-        SuiteError: if another one is at work there.
+        SuiteError: another process has locked it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w", encoding="utf-8") as file:
@@ -130,13 +130,13 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def discard_checkpoints(task: Task) -> None:
-    """Free the disk of a finished run's checkpoints; its config.yml stays."""
+    """Delete the checkpoints of a finished run; its config.yml stays."""
     for run in (Path(task.folder) / "runs" / task.experiment).glob(f"*/seed-{task.seed}"):
         shutil.rmtree(run / "nerfstudio_models", ignore_errors=True)
 
 
 def pending(tasks: Sequence[Task], folder: Path) -> list[Task]:
-    """Those without a final measurement; the others need no checkpoints any more."""
+    """The tasks without a final measurement. Discards the checkpoints of the others."""
     try:
         measured, _ = results.load(folder)
     except NoResultsError:
@@ -151,7 +151,7 @@ def pending(tasks: Sequence[Task], folder: Path) -> list[Task]:
 def execute(
     tasks: Sequence[Task], folder: Path, jobs: int, console: Console, program: Sequence[str] = TRAINING
 ) -> list[Failure]:
-    """Train all tasks, so many at a time, and return those that failed. On Ctrl-C, the running ones are stopped."""
+    """Train all tasks, `jobs` at a time, and return the failures. Ctrl-C stops the running ones."""
     waiting, children, failures = list(tasks), [], []
     with RunsProgress(tasks, folder, console) as progress:
         try:

@@ -1,8 +1,7 @@
-"""Which scenes, methods and seeds are compared: a TOML file of `configs/`, one line per method and per scene.
+"""The scenes, methods and seeds to compare: a TOML file of `configs/`, one line per method and per scene.
 
-The command of a run is `ns-train METHOD <arguments> <method's words> <scene's words>`. Words are split as a shell does;
-`{data}` in them is the folder given on the command line. If the first word of a method is no option, it is another
-method of ns-train's, in place of the suite's.
+The command of a run is `ns-train METHOD <arguments> <method's words> <scene's words>`. Words are split as in a shell;
+`{data}` stands for the folder given on the command line. If a method's first word is no option, it replaces METHOD.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from softmining_nerfstudio.benchmark.results import Run
 
 DATA = "{data}"
 LEAST_BETWEEN = 10
-"""Steps between measurements: one takes as long as some steps."""
+"""Least steps between measurements: a measurement takes as long as some steps."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The text that a suite was read from."""
+    """The text of a suite."""
 
     path: Path
     text: str
 
     def where(self, key: str, table: str = "") -> str:
-        """File and line of a key, for messages; the file alone where the key is written in an unusual way."""
+        """File and line of a key, for messages; the file alone if the key is written in an unusual way."""
         inside = ""
         for number, line in enumerate(self.text.splitlines(), 1):
             if header := re.match(r"\s*\[\s*([^\]]*?)\s*\]", line):
@@ -48,41 +47,41 @@ class Suite:
 
     source: Source = field(repr=False, compare=False)
     method: str
-    """Of ns-train."""
+    """Method of ns-train."""
     steps: int
     """Training steps of a run."""
     methods: dict[str, str]
-    """What is compared: words of the command, by name."""
+    """Words of the command, by the name of the method."""
     scenes: dict[str, str]
-    """On what: words of the command, by name."""
+    """Words of the command, by the name of the scene."""
     baseline: str
     """The method that the others are compared with."""
     title: str = ""
     arguments: str = ""
-    """Words of all commands."""
+    """Words that all commands share."""
     measure_every: int = 100
-    """Steps between measurements; there is one before the first and one after the last step, too."""
+    """Steps between measurements. The first comes before training, the last after it."""
     eval_pixels: int = 20000
-    """Held-out pixels that a measurement's PSNR is of: drawn once from all held-out views, the same for all runs."""
+    """Held-out pixels that a measurement evaluates. They come from all held-out views and are the same for all runs."""
     final_views: int = 10
-    """Whole held-out views, evenly spaced, of which PSNR, SSIM and LPIPS are taken at the end; 0: all."""
+    """Whole held-out views that give the final PSNR, SSIM and LPIPS, evenly spaced; 0: all."""
     strip_view: int = 0
-    """The held-out view that is rendered at measurements of the first seed."""
+    """The held-out view that the first seed renders at its measurements."""
     render_every: int = 1
     """Measurements between two renders."""
     seeds: tuple[int, ...] = (1, 2, 3)
     tuned_baseline: str | None = None
-    """The baseline at its best, where the suite has one."""
+    """The baseline with tuned settings, if the suite has one."""
 
     def with_steps(self, steps: int) -> Suite:
-        """The suite for another number of steps, measured as many times, but not more often than a measurement pays."""
+        """The suite with other training steps and as many measurements, at most one every LEAST_BETWEEN steps."""
         every = round(self.measure_every * steps / self.steps)
         return replace(self, steps=steps, measure_every=max(every, min(LEAST_BETWEEN, self.measure_every)))
 
     def runs(self, methods: Collection[str], scenes: Collection[str], seeds: Collection[int]) -> list[Run]:
-        """The chosen runs; the methods of a scene and seed come one after the other, to be compared side by side.
+        """The chosen runs. The methods of a scene and seed follow one another, so that they meet the same machine.
 
-        Each seed begins with another method, lest a machine that slows down is always to the cost of the same ones.
+        Each seed begins with another method, so that a machine that slows down does not always hit the same ones.
         """
         in_order = [name for name in self.methods if name in methods]
         stride = max(1, len(in_order) // max(1, len(seeds)))
@@ -94,17 +93,17 @@ class Suite:
         return runs
 
     def command(self, method: str, scene: str, data: Path | None) -> list[str]:
-        """What would be typed after ns-train."""
+        """The words after ns-train."""
         words = shlex.split(self.methods[method])
         name = words.pop(0) if words and not words[0].startswith("-") else self.method
         words = [name, *shlex.split(self.arguments), *words, *shlex.split(self.scenes[scene])]
         return [word.replace(DATA, str(data)) for word in words]
 
     def require_scenes(self, scenes: Collection[str], data: Path | None) -> None:
-        """Look whether the files that the scenes name are there.
+        """Check that the files of the scenes exist.
 
         Raises:
-            SuiteError: if one is not.
+            SuiteError: one is missing.
         """
         for scene in scenes:
             where = self.source.where(scene, "scenes")
@@ -115,14 +114,14 @@ class Suite:
                     raise SuiteError(f"{where}: there is no {path} for the scene {scene!r}. {_holds(path.parent)}")
 
     def as_json(self) -> dict[str, Any]:
-        """The settings, in JSON's types."""
+        """The settings as JSON types."""
         settings = asdict(self) | {"seeds": list(self.seeds)}
         del settings["source"]
         return settings
 
 
 def file_name(name: str) -> str:
-    """A method's or scene's name as a part of file names."""
+    """The name of a method or scene, fit for a file name."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")
 
 

@@ -1,4 +1,4 @@
-"""Reads a suite from its TOML file, and says what is wrong with one: where, and what is allowed there."""
+"""Reads a suite from its TOML file. An error names the file, the line and the allowed values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _whole(value: Any, least: int) -> bool:
 
 
 class Kind(NamedTuple):
-    """What a key may be set to."""
+    """The values that a key accepts."""
 
     name: str
     fits: Callable[[Any], bool]
@@ -51,7 +51,7 @@ def load(path: Path) -> Suite:
     """Read a suite.
 
     Raises:
-        SuiteError: if it is not one.
+        SuiteError: the file is missing or is no suite.
     """
     try:
         source = Source(path, path.read_text(encoding="utf-8"))
@@ -74,28 +74,26 @@ def load(path: Path) -> Suite:
     for key in {"baseline", "tuned_baseline"} & set(settings):
         if settings[key] not in settings["methods"]:
             allowed = ", ".join(settings["methods"])
-            raise SuiteError(f"{source.where(key)}: {key} is {settings[key]!r}, which is no method. Allowed: {allowed}")
+            raise SuiteError(f"{source.where(key)}: {key} is {settings[key]!r}, not a method. Allowed: {allowed}")
     settings["seeds"] = tuple(settings.get("seeds", Suite.seeds))
     return Suite(source, **settings)
 
 
 def _require_words(source: Source, settings: dict[str, Any]) -> None:
-    """Every line of the tables must be one that a shell could split, under a name of its own."""
+    """Check that a shell could split every line of the tables, and that no two names give the same file name."""
     for table in ("methods", "scenes"):
         files: dict[str, str] = {}
         for name, words in settings[table].items():
             where = source.where(name, table)
             _require_split(where, name, words)
             if other := files.get(file_name(name)):
-                raise SuiteError(
-                    f"{where}: {name!r} and {other!r} would have the same file name; expected another name"
-                )
+                raise SuiteError(f"{where}: {name!r} and {other!r} have the same file name; expected another name")
             files[file_name(name)] = name
     _require_split(source.where("arguments"), "arguments", settings.get("arguments", ""))
 
 
 def _require_split(where: str, name: str, words: Any) -> None:
-    expected = 'a string of words as typed after ns-train, such as "--sampling-type uniform"'
+    expected = 'a string of words that follow ns-train, such as "--sampling-type uniform"'
     if not isinstance(words, str) or not file_name(name):
         raise SuiteError(f"{where}: {name!r} is {words!r}; expected {expected}")
     try:

@@ -1,4 +1,4 @@
-"""One training run of a suite: its `ns-train` command, parsed as ns-train does, and how it is to be measured."""
+"""One training run of a suite: its `ns-train` command, parsed as ns-train does, and the measurements to make."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ METHODS = [name for name, config in all_methods.items() if not isinstance(config
 
 @dataclass(frozen=True)
 class Task:
-    """A run of a suite, and how it is measured (see `suite.Suite`)."""
+    """A run of a suite and its measurements; `suite.Suite` describes the fields."""
 
     scene: str
     method: str
     seed: int
     command: list[str]
     folder: str
-    """Of the results."""
+    """Folder of the results."""
     steps: int
     measure_every: int
     eval_pixels: int
@@ -37,25 +37,25 @@ class Task:
 
     @property
     def run(self) -> Run:
-        """The run it is of."""
+        """The run that it trains."""
         return Run(self.scene, self.method, self.seed)
 
     @property
     def experiment(self) -> str:
-        """nerfstudio's name of it, whatever the seed; no name of a file has two dashes itself."""
+        """nerfstudio's name of it, the same for every seed. `file_name` gives no double dashes."""
         return f"{file_name(self.scene)}--{file_name(self.method)}"
 
     @property
     def name(self) -> str:
-        """Of the run's files."""
+        """Name of the run's files."""
         return f"{self.experiment}-seed-{self.seed}"
 
     def is_due(self, step: int) -> bool:
-        """Whether the run is measured after so many steps."""
+        """Whether to measure after this step."""
         return step % self.measure_every == 0 or step == self.steps
 
     def is_shown(self, step: int) -> bool:
-        """Whether the strip's view is rendered at this measurement."""
+        """Whether to render the strip's view at this measurement."""
         return self.strip_view is not None and step % (self.measure_every * self.render_every) == 0
 
 
@@ -63,7 +63,7 @@ def parse(command: list[str]) -> TrainerConfig:
     """The configuration that `ns-train` would train.
 
     Raises:
-        ValueError: if it refuses the command.
+        ValueError: ns-train refuses the command.
     """
     if command[0] not in METHODS:
         raise ValueError(f"{command[0]!r} is no method of ns-train. Allowed: {', '.join(METHODS)}")
@@ -76,14 +76,14 @@ def parse(command: list[str]) -> TrainerConfig:
 
 
 def _without_frame(box: str) -> str:
-    """What tyro says in a box, as one line."""
+    """tyro's message as one line, without the box."""
     lines = [line.strip(" │╭╮╰╯─") for line in box.splitlines()]
     said = [line for line in lines if line.strip("-") and not line.startswith("For full helptext")]
     return " ".join(" ".join(said).split())
 
 
 def configure(task: Task) -> TrainerConfig:
-    """The configuration of a run, with what the benchmark sets itself."""
+    """The configuration of a run, with the settings of the benchmark."""
     config = parse(task.command)
     if config.data:  # as ns-train does
         config.pipeline.datamanager.data = config.data

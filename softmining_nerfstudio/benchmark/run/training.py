@@ -1,8 +1,8 @@
-"""One training run, measured: `python -m softmining_nerfstudio.benchmark.run.training TASK`, TASK being JSON.
+"""One measured training run: `python -m softmining_nerfstudio.benchmark.run.training TASK`, with TASK in JSON.
 
-nerfstudio's own trainer trains. It is stopped after some of its steps to be measured; the clocks stand still meanwhile.
-A checkpoint is left at every measurement, from which a run that was interrupted goes on, its clocks included. These
-leave out set-up, which is repeated then, and the start of worker processes.
+nerfstudio's own trainer trains. It pauses for measurements, and the clocks stand still meanwhile. Every measurement
+leaves a checkpoint; an interrupted run goes on from the last one, its clocks included. The clocks leave out set-up and
+the start of worker processes.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from softmining_nerfstudio.training.trainer import SoftMiningTrainer
 
 
 class MeasuredTrainer(SoftMiningTrainer):
-    """A trainer that is measured as it trains. Its checkpoints are whole or absent, whatever trainer it is mixed with.
+    """A trainer that measures itself. Its checkpoints are whole or absent, with any trainer as the other base.
 
     Args:
-        last: the measurement at the checkpoint that the run goes on from.
+        last: The measurement at the checkpoint that the run goes on from.
     """
 
     def __init__(self, config: Any, task: Task, last: Measurement | None, **options: Any) -> None:
@@ -51,33 +51,34 @@ class MeasuredTrainer(SoftMiningTrainer):
     def setup(self, *arguments: Any, **options: Any) -> None:
         """Set up on the test views, as ns-eval does."""
         del arguments, options
-        with lazy_lpips():  # so that stock methods can be built offline, too
+        with lazy_lpips():  # builds stock methods offline
             super().setup("test")
         assert self.pipeline.datamanager.eval_dataset is not None
         self.dataset = self.pipeline.datamanager.eval_dataset
         blend = partial(blended, self.pipeline.model)
         self.pixels = evaluation.HeldOutPixels.draw(self.dataset, self.task.eval_pixels, blend)
-        self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step))
+        self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self.after_step))
 
     def train(self) -> None:
-        """Train, measured before the first step, too."""
+        """Measure before the first step, then train."""
         wait_for_workers(self.pipeline.datamanager)
         forget_peak_memory(self.clock.device)
         if self._start_step == 0:
-            self._measure(0)
+            self.measure(0)
         self.clock.start()
         super().train()
 
-    def _after_step(self, step: int) -> None:
+    def after_step(self, step: int) -> None:
+        """Measure if it is time, off the clock, and leave a checkpoint."""
         if self.task.is_due(step + 1):
             self.clock.stop()
-            self._measure(step + 1)
+            self.measure(step + 1)
             if step + 1 < self.task.steps:
                 self.save_checkpoint(step)
             self.clock.start()
 
-    def _measure(self, step: int) -> None:
-        """Append a line to the results."""
+    def measure(self, step: int) -> None:
+        """Append a measurement to the results."""
         task, model, datamanager = self.task, self.pipeline.model, self.pipeline.datamanager
         self.peak_memory = max(self.peak_memory, peak_memory(self.clock.device))
         path, mined = Path("renders") / task.name / f"step-{step:06d}.png", {}
@@ -108,10 +109,10 @@ class MeasuredTrainer(SoftMiningTrainer):
 
 
 def wait_for_workers(datamanager: Any) -> None:
-    """Let the worker processes that nerfstudio's ParallelDataManager has, of stock nerfacto, bring their first batch.
+    """Wait for the first batch of the worker processes of nerfstudio's ParallelDataManager (stock nerfacto has it).
 
     Raises:
-        RuntimeError: if they end without one.
+        RuntimeError: they end without one.
     """
     queue = getattr(datamanager, "data_queue", None)
     while queue is not None and queue.empty():
@@ -121,7 +122,7 @@ def wait_for_workers(datamanager: Any) -> None:
 
 
 def last_measurement(task: Task, checkpoints: Path) -> Measurement | None:
-    """The one at the newest checkpoint; None if there is no checkpoint to go on from."""
+    """The measurement at the newest checkpoint; None if there is no checkpoint to go on from."""
     checkpoint = newest(checkpoints)
     if checkpoint is None:
         return None
@@ -131,7 +132,7 @@ def last_measurement(task: Task, checkpoints: Path) -> Measurement | None:
 
 
 def train(task: Task) -> None:
-    """Train and measure a run to its end, from its last checkpoint if it has one."""
+    """Train and measure a run to its end, from its last checkpoint if there is one."""
     config = configure(task)
     config.save_config()
     trainer = type("MeasuredTrainer", (MeasuredTrainer, config._target), {})
@@ -145,13 +146,10 @@ def train(task: Task) -> None:
 
 
 def _end_with_parent() -> None:
-    """Standard input is a pipe from the process that started this one: it ends when that one does, however it does.
-
-    The worker processes of this one end, too.
-    """
-    while os.read(0, 1):  # not through sys.stdin, whose lock Python wants back when it ends
+    """End this process and its workers with the parent: standard input is a pipe that closes when the parent ends."""
+    while os.read(0, 1):  # sys.stdin has a lock that Python needs when it ends
         pass
-    if sys.platform != "win32" and os.getpgrp() == os.getpid():  # a group of its own, as the runner starts it in
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():  # the runner gives it a group of its own
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 

@@ -1,1 +1,1 @@
-"""A small scene made of formulas: `surfaces` says what can be drawn, `raycast` draws it, `ship` is what we draw."""
+"""A small scene made of formulas: `surfaces` defines shapes and paint, `raycast` renders them, `ship` is the model."""

@@ -1,6 +1,6 @@
 """Ray casting of clipped quadrics: exact images in seconds, without a GPU.
 
-Pixels are grouped in square tiles, and a surface is intersected only with the tiles that it may be seen in.
+Pixels form square tiles. A surface is intersected only with the tiles that may show it.
 
 Notation: ``s`` surfaces, ``v`` views, ``t`` tiles of all views, ``r`` rays of a tile; coordinates come first. Cameras
 look along their -z axis with y up (OpenGL).
@@ -21,16 +21,16 @@ CAMERA_ANGLE_X = 0.6911112
 TILE = 8
 """Side of a tile in pixels."""
 VIEWS_AT_ONCE = 8
-"""Views rendered together: enough to amortise the cost of a torch call, few enough for about 0.2 GB of memory."""
+"""Views rendered together: they amortise the cost of a torch call and take about 0.2 GB of memory."""
 
 
 def render(
     surfaces: Sequence[Surface], poses: Float[Tensor, "v 3 4"], resolution: int, supersampling: int
 ) -> UInt8[Tensor, "v resolution resolution 4"]:
-    """Images of ``surfaces`` with straight alpha, on nothing.
+    """Images of ``surfaces`` with straight alpha on a transparent background.
 
     Args:
-        surfaces: what to see; must lie wholly in front of every camera.
+        surfaces: the scene; it must lie wholly in front of every camera.
         poses: camera-to-world, OpenGL convention.
         resolution: height and width in pixels.
         supersampling: rays per pixel, along each of its two sides.
@@ -42,7 +42,7 @@ def render(
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Keeps torch to one thread. The operations here are small: a second thread gains almost nothing on an idle
-    machine, and on a busy one the two wait for each other ten times longer than they work."""
+    machine, and on a busy one the two wait ten times longer than they work."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -80,8 +80,8 @@ def _render(
 def tile_rays(
     poses: Float[Tensor, "v 3 4"], resolution: int, supersampling: int
 ) -> tuple[Float[Tensor, "3 t r"], Float[Tensor, "3 t r"]]:
-    """Origins and unit directions of all rays. An origin is the point of its ray nearest to the world's, not the
-    camera: so far away, single precision would blur the thinnest rods."""
+    """Origins and unit directions of all rays. An origin is the point of its ray closest to the world's origin: from
+    the camera, single precision would blur the thinnest rods."""
     side = math.ceil(resolution / TILE)
     centres = (torch.arange(TILE * supersampling) + 0.5) / supersampling
     coordinates = (torch.arange(side)[:, None] * TILE + centres).view(side, TILE, supersampling)
@@ -95,7 +95,7 @@ def tile_rays(
 
 
 def tiles_of(surfaces: Sequence[Surface], poses: Float[Tensor, "v 3 4"], resolution: int) -> Bool[Tensor, "s t"]:
-    """Tiles that a surface may be seen in: those that overlap its box's shadow along each of eight directions."""
+    """Tiles that may show a surface: they overlap the shadow of its box along each of eight directions."""
     pixels = project(torch.stack([surface.corners() for surface in surfaces]), poses, resolution)
     side = math.ceil(resolution / TILE)
     middle = (torch.arange(side) + 0.5) * TILE
@@ -110,12 +110,12 @@ def tiles_of(surfaces: Sequence[Surface], poses: Float[Tensor, "v 3 4"], resolut
 
 
 def project(points: Float[Tensor, "*n 3"], poses: Float[Tensor, "v 3 4"], resolution: int) -> Float[Tensor, "v *n 2"]:
-    """Where world ``points`` appear: x to the right and y downwards, in pixels from the image's corner."""
+    """Image positions of world ``points``: x to the right and y downwards, in pixels from the image's corner."""
     rotation, eye = poses[..., :3], poses[..., 3].view(-1, *[1] * (points.dim() - 1), 3)
     x, y, z = torch.einsum("v...i,vij->v...j", points - eye, rotation).unbind(-1)
     return resolution / 2 + focal_length(resolution) * torch.stack([x, -y], dim=-1) / -z[..., None]
 
 
 def focal_length(resolution: int) -> float:
-    """In pixels."""
+    """Focal length in pixels."""
     return 0.5 * resolution / math.tan(0.5 * CAMERA_ANGLE_X)

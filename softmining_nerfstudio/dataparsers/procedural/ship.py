@@ -1,7 +1,7 @@
 """The demo scene: a model of a brig under sail, on a plinth, and the cameras around it.
 
-The bow points along +x, port along +y, up is +z; all lengths are world units and all of the model lies within
-[-1.3, 1.3]^3. Ropes are about a pixel wide at the distance of the cameras, in 200 x 200 pixels.
+The bow points along +x, port along +y, up is +z. Lengths are in world units, and the model lies within [-1.3, 1.3]^3.
+Ropes are about a pixel wide in images of 200 x 200 pixels.
 """
 
 import math
@@ -14,10 +14,10 @@ from torch import Tensor
 from softmining_nerfstudio.dataparsers.procedural.surfaces import Paint, Quadric, Surface, Vector
 
 DISTANCE = 4.0
-"""Of every camera from the origin."""
+"""Distance of every camera from the origin."""
 HULL_CENTRE, HULL_SIZE = (0.0, 0.0, -0.33), (1.1, 0.32, 0.42)
 SHEER = Quadric(squares=(-0.14, 0.0, 0.0), linear=(0.0, 0.0, 1.0), constant=0.14)
-"""Cuts the hull off along a line that rises towards bow and stern, in the hull's own units."""
+"""Cuts off the hull along a line that rises towards bow and stern, in the hull's own units."""
 
 OAK = Paint((0.72, 0.45, 0.22), (0.46, 0.27, 0.12), waves=(0.0, 0.0, 8.0), grain=0.12, gloss=0.3, shininess=25)
 COPPER = Paint((0.66, 0.20, 0.13), (0.50, 0.13, 0.09), waves=(10.0, 0.0, 8.0), gloss=0.4, shininess=30)
@@ -34,11 +34,11 @@ MARBLE = Paint((0.88, 0.87, 0.84), (0.22, 0.25, 0.28), waves=(6.0, 3.5, 0.0))
 STONE = Paint((0.50, 0.50, 0.54), (0.36, 0.36, 0.40), waves=(5.0, 5.0, 0.5), grain=0.15)
 
 MASTS = ((0.42, 1.02), (-0.28, 1.16))
-"""Position along the hull and height of the top, of the foremast and the mainmast."""
+"""Foremast and mainmast: position along the hull, height of the top."""
 SAILS = ((-0.17, 0.25, 0.44, 0.40), (0.29, 0.61, 0.37, 0.32), (0.65, 0.91, 0.29, 0.22))
-"""Lower and upper edge, and half the width of either, of the sails of a mast."""
+"""The sails of a mast: height of the lower and upper edge, half the width of each."""
 TIP = (1.28, 0.0, -0.12)
-"""Of the bowsprit."""
+"""Tip of the bowsprit."""
 
 
 def rod(start: Vector, end: Vector, radius: float, paint: Paint) -> Surface:
@@ -188,7 +188,7 @@ def cameras(count: int, turn: float) -> Float[Tensor, "count 3 4"]:
 
     Args:
         count: number of views.
-        turn: rotates the spiral, in radians, so that two splits share no view.
+        turn: rotation of the spiral, radians. Splits with different turns share no view.
     """
     low, high = math.sin(math.radians(6)), math.sin(math.radians(70))
     height = low + (high - low) * (torch.arange(count, dtype=torch.float64) + 0.5) / count

@@ -1,10 +1,10 @@
-"""Clipped quadrics: the one kind of surface that the demo scene is made of, and how it is painted and lit.
+"""Clipped quadrics, the only surfaces of the demo scene, with their paint and light.
 
 A surface is the zero set of a quadric without mixed terms, in coordinates ``p`` of its own,
 
     f(p) = squares . p^2 + linear . p + constant = 0,
 
-cut off by a box and by a second quadric: balls, rods, planes, discs, billowing sails and hulls are all of this kind.
+cut off by a box and by a second quadric. Balls, rods, planes, discs, billowing sails and hulls are all of this kind.
 
 Notation: ``n`` points or rays. Coordinates come first (``[3, n]``), the fast order for long lists of short vectors.
 World: z is up.
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 LIGHTS = ((0.55, -0.45, 0.70, 0.75), (-0.70, 0.50, 0.35, 0.25))
-"""Direction towards each distant light (x, y, z, normalised where used) and its strength."""
+"""Direction towards each distant light (x, y, z, not normalised) and its strength."""
 
 Vector = tuple[float, float, float]
 
@@ -48,13 +48,13 @@ class Paint:
     other: Vector = (0.0, 0.0, 0.0)
     """Second colour of the checker."""
     waves: Vector = (0.0, 0.0, 0.0)
-    """Periods of the checker per unit of each coordinate; stripes where one is not zero, plain where all are."""
+    """Periods of the checker per unit of each coordinate. One above zero gives stripes, none a plain surface."""
     grain: float = 0.0
     """Contrast of a fine, wood-like noise, as a fraction of the colour."""
     gloss: float = 0.0
-    """Strength of the Blinn-Phong highlight; 0 looks the same from everywhere."""
+    """Strength of the Blinn-Phong highlight. 0 looks the same from every side."""
     shininess: float = 40.0
-    """Blinn-Phong exponent: larger is a smaller, sharper highlight."""
+    """Blinn-Phong exponent. Larger gives a smaller, sharper highlight."""
 
     def albedo(self, p: Float[Tensor, "3 n"]) -> Float[Tensor, "3 n"]:
         checker = torch.ones_like(p[0])
@@ -73,19 +73,19 @@ class Paint:
 
 @dataclass(frozen=True)
 class Surface:
-    """A quadric in its own coordinates, what is kept of it, and where it stands in the world."""
+    """A quadric in its own coordinates, its visible part, and its place in the world."""
 
     quadric: Quadric
     paint: Paint
     axes: Sequence[Sequence[float]]
-    """World directions of the three unit vectors, in world units; need not be orthogonal."""
+    """World vectors of the three unit vectors; they may be oblique."""
     centre: Vector
     """World position of the origin."""
     lower: Vector = (-1.001, -1.001, -1.001)
     upper: Vector = (1.001, 1.001, 1.001)
-    """Corners of the box that is kept; a hair beyond 1, so that rounding makes no holes where surfaces touch it."""
+    """Corners of the box around the visible part. A hair beyond 1: rounding would leave holes at its faces."""
     clip: Quadric | None = None
-    """Only points where this is not positive are kept."""
+    """Hides the points where this is positive."""
 
     @cached_property
     def inverse(self) -> Float[Tensor, "3 3"]:
@@ -96,22 +96,22 @@ class Surface:
         return matmul(self.inverse, points - column(self.centre))
 
     def normal(self, p: Float[Tensor, "3 n"]) -> Float[Tensor, "3 n"]:
-        """World-space unit normal at local points ``p`` on the surface; which of the two is arbitrary."""
+        """World-space unit normal at local points ``p`` on the surface, towards either side."""
         return unit(matmul(self.inverse.T, self.quadric.gradient(p)))
 
     def corners(self) -> Float[Tensor, "8 3"]:
-        """World positions of the corners of the box, which contains all that can be seen of the surface."""
+        """World positions of the corners of the box around the visible part."""
         local = torch.cartesian_prod(*torch.tensor([self.lower, self.upper], dtype=torch.float32).T)
         return local @ torch.tensor(self.axes, dtype=torch.float32) + column(self.centre)[:, 0]
 
     def first_hit(self, origins: Float[Tensor, "3 n"], directions: Float[Tensor, "3 n"]) -> Float[Tensor, " n"]:
-        """Smallest ``t`` (of either sign) with ``origin + t direction`` on the surface; infinity if there is none."""
+        """Smallest ``t`` (of either sign) with ``origin + t direction`` on the surface; infinity without a hit."""
         o, d = self.to_local(origins), matmul(self.inverse, directions)
         a = dot(self.quadric.squares, d * d)
         half_b = dot(self.quadric.squares, o * d) + 0.5 * dot(self.quadric.linear, d)
         c = self.quadric.value(o)
-        # Of the textbook forms of the two roots this pair never subtracts nearly equal numbers, and it includes the
-        # plane (a = 0). A ray that misses carries NaN, for which every comparison below is false.
+        # This form of the two roots never subtracts nearly equal numbers and includes the plane (a = 0). A ray that
+        # misses carries NaN, and NaN fails every comparison below.
         q = -half_b - torch.copysign((half_b * half_b - a * c).sqrt(), half_b)
         hit = torch.full_like(c, math.inf)
         for t in (c / q, q / a):
@@ -125,7 +125,7 @@ class Surface:
         return hit
 
     def shade(self, points: Float[Tensor, "3 n"], directions: Float[Tensor, "3 n"]) -> Float[Tensor, "3 n"]:
-        """Colours at world ``points`` seen along unit ``directions``: albedo under a sky and the lights, highlights."""
+        """Colours at world ``points`` along unit ``directions``: albedo under sky and lights, plus highlights."""
         p = self.to_local(points)
         normal = self.normal(p)
         normal = torch.where((normal * directions).sum(0) > 0, -normal, normal)
@@ -148,7 +148,7 @@ def unit(p: Float[Tensor, "3 *n"]) -> Float[Tensor, "3 *n"]:
 
 
 def dot(coefficients: Sequence[float], p: Float[Tensor, "3 *n"]) -> Float[Tensor, "*n"]:
-    """``coefficients . p``, without the terms that are zero (most of them are)."""
+    """``coefficients . p``; skips zero terms, which are most."""
     total = torch.zeros_like(p[0])
     for coefficient, coordinate in zip(coefficients, p, strict=True):
         if coefficient:
@@ -157,5 +157,5 @@ def dot(coefficients: Sequence[float], p: Float[Tensor, "3 *n"]) -> Float[Tensor
 
 
 def matmul(matrix: Float[Tensor, "3 3"], p: Float[Tensor, "3 n"]) -> Float[Tensor, "3 n"]:
-    """``matrix @ p`` in a fixed order of summation, so that the bytes do not depend on a library's blocking."""
+    """``matrix @ p`` in a fixed order of summation: a library's blocking must not change the bytes."""
     return torch.stack([dot(row, p) for row in matrix.tolist()])

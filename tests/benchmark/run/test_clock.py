@@ -38,7 +38,7 @@ class SlowlyMeasured(MeasuredTrainer):
         self.pipeline = SimpleNamespace(datamanager=SimpleNamespace())  # type: ignore[assignment]
         times.passes(30)  # set-up
 
-    def _measure(self, step: int) -> None:
+    def measure(self, step: int) -> None:
         self.times.passes(100)
         self.measured.append((step, self.clock.seconds, self.clock.cpu_seconds))
 
@@ -48,7 +48,7 @@ class SlowlyMeasured(MeasuredTrainer):
     def steps(self) -> None:
         for step in range(self._start_step, 4):
             self.times.passes(1)
-            self._after_step(step)
+            self.after_step(step)
 
 
 def test_neither_measurements_nor_checkpoints_nor_set_up_are_on_the_clock(

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import softmining_nerfstudio
 from softmining_nerfstudio.benchmark import environment
-from softmining_nerfstudio.benchmark.errors import ResultsError, SuiteError
+from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run import plan, suite_file
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(softmining_nerfstudio.__file__).parents[1] / "configs"
 GOOD = """\
 method = "softmining-lite"
 arguments = "--pipeline.model.near-plane 1"
@@ -92,31 +93,32 @@ def test_measurements_come_before_the_first_and_after_the_last_step(path: Path) 
 def test_the_suites_of_the_package_are_ones_that_ns_train_can_run(name: str, tmp_path: Path) -> None:
     suite = suite_file.load(CONFIGS / name)
     assert len(suite.seeds) >= 3
-    runs = suite.runs(suite.methods, list(suite.scenes)[:1], suite.seeds[:1])
+    first_scene, first_method = list(suite.scenes)[:1], list(suite.methods)[:1]
+    runs = suite.runs(suite.methods, first_scene, suite.seeds[:1]) + suite.runs(first_method, suite.scenes, [1])
     plan.require_parsable(suite, plan.tasks_of(suite, runs, Path("data"), tmp_path))
 
 
 @pytest.mark.parametrize(
     ("before", "after", "line", "says"),
     [
-        ("steps = 100", "steps = 100\nstep = 3", 4, "unknown key 'step'.*Allowed: .*steps"),
-        ("[scenes]", "[scene]", 12, "unknown key 'scene'.*Allowed: .*scenes"),
-        ("steps = 100", "steps = '100'", 3, "steps is '100'; expected a whole number from 1 on"),
-        ("steps = 100", "steps = true", 3, "steps is True; expected a whole number"),
-        ("seeds = [4, 7]", "seeds = [4, 4]", 5, "seeds is .*; expected a list of different whole numbers"),
-        ("steps = 100", "steps = ", 3, "is not TOML: .*line 3"),
-        ('uniform = "--sampling', 'uniform = "--sampling\\', 8, "is not TOML: .*line 8"),
-        ("steps = 100", "", None, "no steps; expected steps = a whole number"),
+        ("steps = 100", "steps = 100\nstep = 3", 4, "'step'.*Allowed: .*steps"),
+        ("[scenes]", "[scene]", 12, "'scene'.*Allowed: .*scenes"),
+        ("steps = 100", "steps = '100'", 3, "steps is '100'.* 1 "),
+        ("steps = 100", "steps = true", 3, "steps is True"),
+        ("seeds = [4, 7]", "seeds = [4, 4]", 5, r"seeds is \[4, 4\]"),
+        ("steps = 100", "steps = ", 3, "TOML.*line 3"),
+        ('uniform = "--sampling', 'uniform = "--sampling\\', 8, "TOML.*line 8"),
+        ("steps = 100", "", None, "no steps"),
         ('baseline = "uniform"', 'baseline = "unifrom"', 6, "baseline is 'unifrom'.*Allowed: uniform, lmc, hot, stock"),
-        ("uniform = ", "uniform = 1 #", 8, "'uniform' is 1; expected a string of words"),
-        ("--mixed-precision False", "--mixed-precision 'False", 11, "'stock' cannot be split.*No closing quotation"),
-        ("stock = ", "lmc-hot = ", 11, "'lmc-hot' and 'lmc, hot' would have the same file name"),
-        ("[scenes]\n", "[scenes]\nball = '{data}/ball'\n", 13, "no .*/ball for the scene 'ball'.*holds: .*disc"),
-        ('"nerfacto ', '"nerfato ', 11, "'nerfato' is no method of ns-train. Allowed: .*nerfacto"),
+        ("uniform = ", "uniform = 1 #", 8, "'uniform' is 1"),
+        ("--mixed-precision False", "--mixed-precision 'False", 11, "'stock'.*No closing quotation"),
+        ("stock = ", "lmc-hot = ", 11, "'lmc-hot' and 'lmc, hot'"),
+        ("[scenes]\n", "[scenes]\nball = '{data}/ball'\n", 13, "/ball .*'ball'.*: .*disc"),
+        ('"nerfacto ', '"nerfato ', 11, "'nerfato'.*Allowed: .*nerfacto"),
         ("type uniform", "type unifrom", 8, "ns-train refuses: .*unifrom.*foreground"),
         ("--mixed-precision False", "--sampling-type uniform", 11, "ns-train refuses: .*--sampling-type"),
         ("blender-data", "blender", 13, "ns-train refuses: .*blender"),
-        ("--mixed-precision False", "--machine.num-devices 2", None, "stock asks for 2 devices; expected 1"),
+        ("--mixed-precision False", "--machine.num-devices 2", None, "stock .* 2 devices.* 1"),
     ],
 )
 def test_a_suite_that_cannot_be_run_is_refused_with_line_and_remedy(
@@ -125,14 +127,14 @@ def test_a_suite_that_cannot_be_run_is_refused_with_line_and_remedy(
     assert before in GOOD
     path.write_text(GOOD.replace(before, after, 1))
     where = f"{path}.*line {line}.*" if line else f"{path}.*"
-    with pytest.raises(SuiteError, match=f"(?s){'' if 'not TOML' in says else where}{says}"):
+    with pytest.raises(SuiteError, match=f"(?s){'' if 'TOML' in says else where}{says}"):
         prepare(path, blender_scene.parent)
 
 
 def test_a_suite_without_its_data_is_refused(path: Path) -> None:
-    with pytest.raises(SuiteError, match=r"line 13: the scene 'disc' needs .* add --data DIR"):
+    with pytest.raises(SuiteError, match=r"line 13.*'disc'.*--data"):
         prepare(path, None)  # type: ignore[arg-type]
-    with pytest.raises(SuiteError, match=r"cannot read the suite .*No such file"):
+    with pytest.raises(SuiteError, match=r"other\.toml.*No such file"):
         suite_file.load(path.with_name("other.toml"))
 
 
@@ -147,7 +149,7 @@ def test_methods_can_be_added_to_results_but_not_changed(path: Path, tmp_path: P
     assert [session["environment"]["cpu"] for session in recorded["sessions"]] == ["old", "new"]
     for before, after in {"steps = 100": "steps = 99", "type uniform": "type edges"}.items():
         path.write_text(GOOD.replace(before, after))
-        with pytest.raises(SuiteError, match=r"line \d.*results of another suite.*--output"):
+        with pytest.raises(SuiteError, match=r"line \d.*--output"):
             plan.record_suite(suite_file.load(path), None, folder, {})
 
 
@@ -163,23 +165,6 @@ def test_a_session_is_noted_if_it_differs_from_the_last(path: Path, tmp_path: Pa
     ]
 
 
-def test_the_only_session_of_an_older_file_is_kept(path: Path, tmp_path: Path) -> None:
-    suite = suite_file.load(path)
-    old = {"suite": suite.as_json(), "data": "d", "command": "c", "environment": {"cpu": "old"}}
-    (tmp_path / "suite.json").write_text(json.dumps(old))
-    plan.record_suite(suite, None, tmp_path, {"cpu": "new"})
-    recorded = json.loads((tmp_path / "suite.json").read_text())
-    assert recorded["sessions"][0] == {"command": "c", "data": "d", "environment": {"cpu": "old"}}
-    assert len(recorded["sessions"]) == 2
-    assert recorded.keys() == {"suite", "sessions"}
-
-
-def test_a_damaged_record_is_named(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "suite.json").write_text('{"suite": {"st')
-    with pytest.raises(ResultsError, match=r"suite\.json is damaged"):
-        plan.record_suite(suite_file.load(path), None, tmp_path, {})
-
-
 def test_names_of_different_runs_never_collide(path: Path) -> None:
     suite = replace(suite_file.load(path), scenes={"a": "", "a b": ""}, methods={"b c": "", "c": ""})
     tasks = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, [1, 2]), None, Path("out"))
@@ -187,11 +172,11 @@ def test_names_of_different_runs_never_collide(path: Path) -> None:
 
 
 def test_the_commit_of_a_checkout_is_known(tmp_path: Path) -> None:
-    assert environment._commit(tmp_path) is None
+    assert environment.commit_of(tmp_path) is None
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
         subprocess.run([*git, *words], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
-    commit = environment._commit(tmp_path)
+    commit = environment.commit_of(tmp_path)
     assert commit is not None
     assert head.startswith(commit)

@@ -1,0 +1,104 @@
+"""`softmining-bench run`: train and measure a suite, or go on with it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.errors import SuiteError
+from softmining_nerfstudio.benchmark.results import Run
+from softmining_nerfstudio.benchmark.run import suite_file
+from softmining_nerfstudio.benchmark.run.suite import Suite
+
+
+def run(
+    suite: tyro.conf.Positional[Path],
+    *,
+    data: Path | None = None,
+    output: Path | None = None,
+    jobs: int = 1,
+    only_methods: Sequence[str] = (),
+    only_scenes: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    steps: int | None = None,
+) -> int:
+    """Train every method of a suite on every scene with every seed. The same command goes on with a stopped suite.
+
+    Args:
+        suite: TOML file of the suite, see configs/.
+        data: Folder of the scenes. It replaces {data} in the suite.
+        output: Folder of the results. Default: results/ and the suite's name.
+        jobs: Runs at the same time. They share the cores and disturb each other's wall-clock.
+        only_methods: Train only these methods of the suite.
+        only_scenes: Train only these scenes of the suite.
+        seeds: Replace the suite's seeds.
+        steps: Replace the suite's training steps. The number of measurements stays, at most one every ten steps.
+
+    Returns:
+        The exit status: 1 if a run failed, 130 if the user stopped it.
+
+    Raises:
+        SuiteError: the suite cannot be run.
+        ResultsError: the results folder is damaged.
+    """
+    read = _suite(suite, seeds, steps)
+    methods = _chosen("method", only_methods, read.methods, read)
+    scenes = _chosen("scene", only_scenes, read.scenes, read)
+    if jobs < 1:
+        raise SuiteError(f"--jobs is {jobs}; expected a whole number from 1 on")
+    read.require_scenes(scenes, data)
+    return _train(read, read.runs(methods, scenes, read.seeds), data, output or Path("results") / suite.stem, jobs)
+
+
+def _suite(path: Path, seeds: Sequence[int], steps: int | None) -> Suite:
+    """The suite with the changes that the options ask for."""
+    suite = suite_file.load(path)
+    if steps is not None:
+        if steps < 1:
+            raise SuiteError(f"--steps is {steps}; expected a whole number from 1 on")
+        suite = suite.with_steps(steps)
+    return replace(suite, seeds=tuple(dict.fromkeys(seeds))) if seeds else suite
+
+
+def _chosen(what: str, names: Sequence[str], of: dict[str, str], suite: Suite) -> Sequence[str]:
+    for name in names:
+        if name not in of:
+            raise SuiteError(f"{suite.source.path} has no {what} {name!r}. Allowed: {', '.join(of)}")
+    return names or tuple(of)
+
+
+def _train(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path, jobs: int) -> int:
+    """Train the unfinished runs; returns the exit status."""
+    from softmining_nerfstudio.benchmark.environment import environment  # nerfstudio takes seconds to import
+    from softmining_nerfstudio.benchmark.run import plan, runner
+
+    console, tasks = Console(), plan.tasks_of(suite, runs, data, folder)
+    plan.require_parsable(suite, tasks)
+    with runner.alone(folder):
+        machine = environment() | {"threads": runner.threads(jobs), "jobs": jobs}
+        plan.record_suite(suite, data, folder, machine)
+        results.repair(folder)
+        waiting = runner.pending(tasks, folder)
+        console.print(f"{len(tasks) - len(waiting)} of {len(tasks)} runs are finished; results go to {folder}")
+        try:
+            failures = runner.execute(waiting, folder, jobs, console)
+        except KeyboardInterrupt:
+            _say(console, "Stopped. The same command goes on:", shlex.join(["softmining-bench", *sys.argv[1:]]))
+            return 130
+    if failures:
+        console.print(f"{len(failures)} runs failed; the same command tries them again.")
+    _say(console, "Tables and plots:", f"softmining-bench report {shlex.quote(str(folder))}")
+    return 1 if failures else 0
+
+
+def _say(console: Console, what: str, command: str) -> None:
+    """Print a command on one line, for the user to copy."""
+    console.print(what)
+    console.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)
