@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import cast
 
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
-from nerfstudio.configs.base_config import ViewerConfig
+from nerfstudio.configs.base_config import MachineConfig, ViewerConfig
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig
@@ -19,7 +19,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
-from softmining_nerfstudio.twins import sequential, soft_mining
+from softmining_nerfstudio.twins import DEVICE, sequential, soft_mining
 
 TWINS = {
     "softmining": ("nerfacto", "Nerfacto, trained on soft-mined rays: for real captures."),
@@ -49,64 +49,67 @@ def __getattr__(name: str) -> MethodSpecification:
 
 LITE_STEPS = 1000
 
-softmining_lite = MethodSpecification(
-    soft_mining(
-        TrainerConfig(
-            method_name="nerfacto-lite",
-            steps_per_eval_batch=250,
-            steps_per_eval_image=250,
-            steps_per_eval_all_images=LITE_STEPS - 1,
-            steps_per_save=500,
-            max_num_iterations=LITE_STEPS,
-            pipeline=VanillaPipelineConfig(
-                datamanager=VanillaDataManagerConfig(
-                    dataparser=DemoSceneDataParserConfig(),
-                    train_num_rays_per_batch=1024,
-                    eval_num_rays_per_batch=1024,
-                ),
-                model=NerfactoModelConfig(
-                    near_plane=2.0,
-                    far_plane=6.0,
-                    background_color="white",
-                    disable_scene_contraction=True,
-                    distortion_loss_mult=0.0,
-                    use_appearance_embedding=False,
-                    camera_optimizer=CameraOptimizerConfig(mode="off"),
-                    implementation="torch",
-                    num_levels=8,
-                    max_res=1024,
-                    log2_hashmap_size=15,
-                    hidden_dim=32,
-                    hidden_dim_color=32,
-                    num_proposal_samples_per_ray=(32, 16),
-                    num_nerf_samples_per_ray=16,
-                    proposal_initial_sampler="uniform",
-                    proposal_net_args_list=[
-                        {
-                            "hidden_dim": 16,
-                            "log2_hashmap_size": 14,
-                            "num_levels": 4,
-                            "max_res": size,
-                            "use_linear": False,
-                        }
-                        for size in (64, 128)
-                    ],
-                    proposal_weights_anneal_max_num_iters=500,
-                    average_init_density=0.1,
-                    eval_num_rays_per_chunk=1 << 13,
-                ),
+nerfacto_lite = MethodSpecification(
+    TrainerConfig(
+        method_name="nerfacto-lite",
+        machine=MachineConfig(device_type=DEVICE),
+        steps_per_eval_batch=250,
+        steps_per_eval_image=250,
+        steps_per_eval_all_images=LITE_STEPS - 1,
+        steps_per_save=500,
+        max_num_iterations=LITE_STEPS,
+        pipeline=VanillaPipelineConfig(
+            datamanager=VanillaDataManagerConfig(
+                dataparser=DemoSceneDataParserConfig(),
+                train_num_rays_per_batch=1024,
+                eval_num_rays_per_batch=1024,
             ),
-            optimizers={
-                group: {
-                    "optimizer": AdamOptimizerConfig(lr=4e-2, eps=1e-15),
-                    "scheduler": ExponentialDecaySchedulerConfig(warmup_steps=100, lr_final=4e-3, max_steps=LITE_STEPS),
-                }
-                for group in ("proposal_networks", "fields")
-            },
-            viewer=ViewerConfig(num_rays_per_chunk=1 << 12, quit_on_train_completion=True),
-            vis="viewer+tensorboard",
+            model=NerfactoModelConfig(
+                near_plane=2.0,
+                far_plane=6.0,
+                background_color="white",
+                disable_scene_contraction=True,
+                distortion_loss_mult=0.0,
+                use_appearance_embedding=False,
+                camera_optimizer=CameraOptimizerConfig(mode="off"),
+                implementation="torch",
+                num_levels=8,
+                max_res=1024,
+                log2_hashmap_size=15,
+                hidden_dim=32,
+                hidden_dim_color=32,
+                num_proposal_samples_per_ray=(32, 16),
+                num_nerf_samples_per_ray=16,
+                proposal_initial_sampler="uniform",
+                proposal_net_args_list=[
+                    {
+                        "hidden_dim": 16,
+                        "log2_hashmap_size": 14,
+                        "num_levels": 4,
+                        "max_res": size,
+                        "use_linear": False,
+                    }
+                    for size in (64, 128)
+                ],
+                proposal_weights_anneal_max_num_iters=500,
+                average_init_density=0.1,
+                eval_num_rays_per_chunk=1 << 13,
+            ),
         ),
-        "softmining-lite",
+        optimizers={
+            group: {
+                "optimizer": AdamOptimizerConfig(lr=4e-2, eps=1e-15),
+                "scheduler": ExponentialDecaySchedulerConfig(warmup_steps=100, lr_final=4e-3, max_steps=LITE_STEPS),
+            }
+            for group in ("proposal_networks", "fields")
+        },
+        viewer=ViewerConfig(num_rays_per_chunk=1 << 12, quit_on_train_completion=True),
+        vis="viewer+tensorboard",
     ),
+    description="A small nerfacto as nerfstudio trains it: the reference that softmining-lite is compared with.",
+)
+
+softmining_lite = MethodSpecification(
+    soft_mining(nerfacto_lite.config, "softmining-lite"),
     description="A small nerfacto on soft-mined rays: objects on a plain background, in minutes on a laptop's CPU.",
 )

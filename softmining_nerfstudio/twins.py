@@ -13,6 +13,7 @@ from nerfstudio.configs.base_config import LocalWriterConfig
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
 from nerfstudio.data.datamanagers.parallel_datamanager import ParallelDataManagerConfig
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
+from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.models.depth_nerfacto import DepthNerfactoModel
 from nerfstudio.models.instant_ngp import NGPModel
@@ -24,6 +25,7 @@ from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerC
 from softmining_nerfstudio.training.checkpoints import allow_numpy_scalars
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.training.model import mined
+from softmining_nerfstudio.training.optimizers import FusedAdamOptimizerConfig
 from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 
 allow_numpy_scalars()  # here, as every ns-* command imports its methods before it loads a checkpoint
@@ -81,6 +83,9 @@ def soft_mining(config: TrainerConfig, method_name: str | None = None) -> Traine
     twin.pipeline.model._target = mined(twin.pipeline.model._target)
     if getattr(twin.pipeline.model, "implementation", "torch") == "tcnn":
         twin.pipeline.model.implementation = IMPLEMENTATION  # type: ignore[attr-defined]
+    for group in twin.optimizers.values():
+        if type(group["optimizer"]) is AdamOptimizerConfig:
+            group["optimizer"] = _with_fields_of(group["optimizer"], FusedAdamOptimizerConfig)
     twin.machine.device_type = DEVICE
     twin.mixed_precision = config.mixed_precision and DEVICE == "cuda"
     writer = twin.logging.local_writer

@@ -14,9 +14,12 @@ from softmining_nerfstudio.mining.walkers import lowest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "softmining_nerfstudio"
-LAYERS = [["mining", "dataparsers"], ["sampling"], ["training"], ["twins"], ["methods"], ["benchmark"]]
+LAYERS = [["mining", "encodings", "dataparsers"], ["sampling"], ["training"], ["twins"], ["methods"], ["benchmark"]]
 """The rooms. A module imports its own room, and those of the layers before."""
-TORCH_ALONE = {"mining": {"torch", "jaxtyping"}}
+TORCH_ALONE = {
+    "mining": {"torch", "jaxtyping"},
+    "encodings": {"torch", "jaxtyping", "numpy", "numba", "platformdirs"},
+}
 """Rooms without nerfstudio: what they import besides the standard library."""
 
 

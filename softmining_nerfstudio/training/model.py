@@ -19,6 +19,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
 from softmining_nerfstudio.mining.feedback import Feedback
+from softmining_nerfstudio.training.compiled import compile_encodings
 from softmining_nerfstudio.training.perceptual import lazy_lpips
 
 
@@ -86,6 +87,7 @@ class SoftMiningMixin:
                 "computes its colour loss with self.rgb_loss(target, predicted), as nerfacto does."
             )
         self.rgb_loss = SoftMiningLoss(self.rgb_loss)
+        compile_encodings(self, device)  # type: ignore[arg-type]
 
     def get_loss_dict(self, outputs: dict, batch: dict, metrics_dict: dict | None = None) -> dict:
         """The model's losses; the colour loss is corrected where the batch was mined.
