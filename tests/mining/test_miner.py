@@ -1,6 +1,7 @@
 """A training step of soft mining, without nerfstudio: the loop of the docstring, and what the miner keeps of it."""
 
 import copy
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -52,8 +53,8 @@ class Field(nn.Module):
         return self.network(torch.cat([grid_sample(grid, xy, align_corners=False)[0, :, 0] for grid in self.grids]).T)
 
 
-def trained_error(sampling_type, seed=0, steps=300):
-    """Mean squared error over the whole picture, after the loop of the docstring, run word for word."""
+def psnr(sampling_type, seed, steps=100, learning_rate=5e-2):
+    """PSNR of the whole picture, after the loop of the docstring has run word for word."""
     pictures, field = photograph()[None], Field(seed)
     names = {
         "Images": Images,
@@ -62,13 +63,18 @@ def trained_error(sampling_type, seed=0, steps=300):
         "torch": torch,
         "pictures": pictures,
         "field": field,
-        "optimizer": torch.optim.Adam(field.parameters(), lr=3e-3),
+        "optimizer": torch.optim.Adam(field.parameters(), lr=learning_rate),
         "steps": steps,
     }
     exec(compile(LOOP, module.__file__, "exec"), names)
     centres = torch.cartesian_prod(torch.arange(ROWS) + 0.5, torch.arange(COLUMNS) + 0.5)
     with torch.no_grad():
-        return float((field(torch.zeros(len(centres)), centres) - pictures.flatten(0, 2)).square().mean())
+        error = (field(torch.zeros(len(centres)), centres) - pictures.flatten(0, 2)).square().mean()
+    return -10 * float(error.log10())
+
+
+def mean_psnr(sampling_type):
+    return statistics.mean(psnr(sampling_type, seed) for seed in range(4))
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +87,15 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def uniform_error(one_thread):
-    return trained_error("uniform")
+def uniform_psnr(one_thread):
+    return mean_psnr("uniform")
 
 
 @pytest.mark.parametrize("sampling_type", ["lmc", "dmc"])
-def test_a_field_learns_a_photograph_better_from_mined_rays_at_equal_steps(sampling_type, uniform_error):
-    """Seven seeds: uniform ends at 29.8 to 33.6 dB, lmc and dmc 5.6 to 8.7 dB above it. Half the error is 3 dB."""
-    assert trained_error(sampling_type) < uniform_error / 2 < 1e-3
+def test_a_field_learns_a_photograph_better_from_mined_rays_at_equal_steps(sampling_type, uniform_psnr):
+    """The learning rate is the one that suits uniform rays best (3e-2 and 8e-2 are worse). Eight seeds, one by one: lmc
+    gains 2.4 to 5.0 dB, dmc 1.0 to 3.2 dB. The deviation of the mean of four is at most 0.6 dB."""
+    assert mean_psnr(sampling_type) - 1 > uniform_psnr > 25
 
 
 def images_of(count=N, channels=4, seed=1, masks=None):
