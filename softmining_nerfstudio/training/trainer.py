@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils import writer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.training.checkpoints import newest, require_whole
+from softmining_nerfstudio.training.threads import leave_busy_cores_alone
 
 
 @dataclass
@@ -52,6 +54,8 @@ class SoftMiningTrainer(Trainer):
             checkpoint = latest if step is None else folder / f"step-{step:09d}.ckpt"
         if checkpoint is not None:
             require_whole(checkpoint)
+        if torch.device(self.device).type == "cpu":
+            leave_busy_cores_alone()
         super().setup(*arguments, **options)
 
     def eval_iteration(self, step: int) -> None:

@@ -1,0 +1,29 @@
+"""How many threads a training on a CPU takes: as many as there are idle cores.
+
+Torch's threads spin while they wait for one another. On a core that another process wants, one that has been
+descheduled keeps all others spinning, and a step takes many times as long as with a single thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def idle_cores() -> int:
+    """Cores that no other process keeps busy, by the load of the last minute; at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, cores - round(load))
+
+
+def leave_busy_cores_alone() -> int:
+    """Let torch take the idle cores only, unless the user has set OMP_NUM_THREADS or another of OpenMP's variables.
+
+    Returns:
+        Torch's number of threads.
+    """
+    if not any(name.startswith("OMP_") for name in os.environ):
+        torch.set_num_threads(min(torch.get_num_threads(), idle_cores()))
+    return torch.get_num_threads()

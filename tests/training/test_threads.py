@@ -1,0 +1,37 @@
+"""A training on a CPU leaves cores alone that others keep busy."""
+
+import os
+
+import pytest
+import torch
+
+from softmining_nerfstudio.training import threads
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch: pytest.MonkeyPatch):
+    for name in [name for name in os.environ if name.startswith("OMP_")]:
+        monkeypatch.delenv(name)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, cores: int, load: float) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("cores", "load", "expected"), [(8, 0.2, 4), (4, 0.0, 4), (4, 1.2, 3), (4, 3.0, 1), (4, 9.0, 1), (2, 0.6, 1)]
+)
+def test_torch_takes_the_idle_cores(monkeypatch: pytest.MonkeyPatch, cores: int, load: float, expected: int) -> None:
+    machine(monkeypatch, cores, load)
+    assert threads.leave_busy_cores_alone() == torch.get_num_threads() == expected
+
+
+def test_whoever_set_openmps_variables_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 4, 9.0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert threads.leave_busy_cores_alone() == 4
