@@ -8,8 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from softmining_nerfstudio.encodings.compiling import kernels
+from softmining_nerfstudio.encodings.compiling import compiled
 from softmining_nerfstudio.encodings.threads import share
+
+
+def kernels() -> Any:
+    """The compiled loops; None where they cannot be had."""
+    return compiled("softmining_nerfstudio.encodings.kernels")
 
 
 def can_encode(x: Tensor, table: Tensor) -> bool:
@@ -44,7 +49,7 @@ class _HashGrid(torch.autograd.Function):
         ctx.save_for_backward(x, table, scalings)
         out = x.new_empty(len(x), len(scalings) * table.shape[1])
         arguments = (x.numpy(), table.numpy(), scalings.numpy(), len(table) // len(scalings), _lanes(table))
-        share(lambda first, last: _loops().encode(*arguments, out.numpy(), first, last), len(x))
+        share(lambda first, last: kernels().encode(*arguments, out.numpy(), first, last), len(x))
         return out
 
     @staticmethod
@@ -60,17 +65,12 @@ class _HashGrid(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = torch.empty(x.shape, dtype=gradient.dtype)
             arguments = (x, table, of_features, scalings, size, lanes, of_x.numpy())
-            share(lambda first, last: _loops().position_gradient(*arguments, first, last), len(x))
+            share(lambda first, last: kernels().position_gradient(*arguments, first, last), len(x))
         if ctx.needs_input_grad[1]:
             of_table = torch.zeros(table.shape, dtype=gradient.dtype)
             by_level = (x, of_features, scalings, size, lanes, of_table.numpy())
-            share(lambda first, last: _loops().table_gradient(*by_level, first, last), len(scalings), least=1)
+            share(lambda first, last: kernels().table_gradient(*by_level, first, last), len(scalings), least=1)
         return of_x, of_table, None
-
-
-def _loops() -> Any:
-    """The compiled loops, where `can_encode` has found them."""
-    return kernels()
 
 
 def _lanes(table: Any) -> tuple[int, ...]:

@@ -139,3 +139,12 @@ def position_gradient(x, table, gradient, scalings, size, lanes, out, first, las
                     out[point, 0] += step * ((cc - cf) * oy + (fc - ff) * uy)
                     out[point, 1] += step * ((cc - fc) * ox + (cf - ff) * ux)
                     out[point, 2] += step * (far - near)
+
+
+def compile_now():
+    """Call every loop on the kinds of arrays that models have, with no points."""
+    x, table, scalings = np.zeros((0, 3), np.float32), np.zeros((1, 2), np.float32), np.zeros(1, np.float32)
+    features, lanes = np.zeros((0, 2), np.float32), (0, 0)
+    encode(x, table, scalings, 1, lanes, features, 0, 0)
+    table_gradient(x, features, scalings, 1, lanes, table, 0, 0)
+    position_gradient(x, table, features, scalings, 1, lanes, x, 0, 0)

@@ -50,25 +50,25 @@ class Footprint:
         """
         return (self.coverage * spread * size.prod(-1) / rays).sqrt()
 
-
-def colours_around(
-    images: Images,
-    slot: Int[Tensor, " n"],
-    pixel: Int[Tensor, "n 2"],
-    side: Float[Tensor, " n"],
-    generator: torch.Generator,
-) -> Shaped[Tensor, "n channels"]:
-    """The mean colour of each footprint; up to side 1, the pixel's own colour. The pixel's row or column stands in for
-    one outside of the image, and the pixel itself for one that must not be drawn."""
-    across = torch.arange(SAMPLES)
-    cell = torch.cartesian_prod(across, across)
-    jittered = (cell + torch.rand((len(slot), *cell.shape), generator=generator)) / SAMPLES - 0.5
-    pixel, slot = pixel[:, None], slot[:, None]
-    place = (pixel + 0.5 + side[:, None, None] * jittered).floor().long()
-    place = torch.where((place >= 0) & (place < images.sizes[slot]), place, pixel)
-    if not images.all_allowed:
-        place = torch.where(images.allowed(slot, *place.unbind(-1))[..., None], place, pixel)
-    return mean_colour(gather(images.pixels, slot, *place.unbind(-1)))
+    def colours(
+        self,
+        images: Images,
+        slot: Int[Tensor, " n"],
+        pixel: Int[Tensor, "n 2"],
+        side: Float[Tensor, " n"],
+        generator: torch.Generator,
+    ) -> Shaped[Tensor, "n channels"]:
+        """The mean colour of each footprint; up to side 1, the pixel's own colour. The pixel's row or column stands in
+        for one outside of the image, and the pixel itself for one that must not be drawn."""
+        across = torch.arange(SAMPLES)
+        cell = torch.cartesian_prod(across, across)
+        jittered = (cell + torch.rand((len(slot), *cell.shape), generator=generator)) / SAMPLES - 0.5
+        pixel, slot = pixel[:, None], slot[:, None]
+        place = (pixel + 0.5 + side[:, None, None] * jittered).floor().long()
+        place = torch.where((place >= 0) & (place < images.sizes[slot]), place, pixel)
+        if not images.all_allowed:
+            place = torch.where(images.allowed(slot, *place.unbind(-1))[..., None], place, pixel)
+        return mean_colour(gather(images.pixels, slot, *place.unbind(-1)))
 
 
 def mean_colour(colours: Shaped[Tensor, "n samples channels"]) -> Shaped[Tensor, "n channels"]:

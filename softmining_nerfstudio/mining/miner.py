@@ -26,7 +26,6 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from softmining_nerfstudio.mining.feedback import Feedback, Places, Seen
-from softmining_nerfstudio.mining.footprint import colours_around
 from softmining_nerfstudio.mining.importance import effective_sample_size
 from softmining_nerfstudio.mining.pixels.densities import Densities
 from softmining_nerfstudio.mining.pixels.images import Images, gather
@@ -117,7 +116,7 @@ class Miner:
         self.rays_so_far += rays * processes
         side = self.recipe.footprint.side(size, self.rays_so_far, self.strategy.spread)
         if (side > 1).any():
-            colours = colours_around(images, slot, pixel, side, self.generator)
+            colours = self.recipe.footprint.colours(images, slot, pixel, side, self.generator)
         else:
             colours = gather(images.pixels, slot, *pixel.unbind(-1))
         return Rays(slot, pixel, colours, self._feedback(step, Places(images.ids[slot], yx, size), pixel))

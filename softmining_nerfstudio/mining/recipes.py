@@ -43,11 +43,7 @@ SAMPLING_TYPES: tuple[SamplingType, ...] = get_args(SamplingType)
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a sampling type is made of.
-
-    Raises:
-        ValueError: if the measure of edges is unknown.
-    """
+    """What a sampling type is made of."""
 
     name: SamplingType
     make: Callable[[Densities, torch.Generator], Strategy] | None = None
@@ -56,20 +52,11 @@ class Recipe:
     """How the walkers move; None where there are none."""
     edge_rays: bool = False
     """Whether a share of the rays is drawn on edges besides the walkers."""
-    edges_by: str = "contrast"
-    """What edges are found by: a name in EDGE_STRENGTHS."""
+    edge_strength: EdgeStrength = EDGE_STRENGTHS["contrast"]
+    """What edges are found by."""
     uniform_share: UniformShare = UniformShare()
     footprint: Footprint = Footprint(0.0)
     importance: Importance = Importance()
-
-    def __post_init__(self) -> None:
-        if self.edges_by not in EDGE_STRENGTHS:
-            raise ValueError(f"edges_by is {self.edges_by!r}; expected one of {tuple(EDGE_STRENGTHS)}")
-
-    @property
-    def edge_strength(self) -> EdgeStrength:
-        """The measure that `edges_by` names."""
-        return EDGE_STRENGTHS[self.edges_by]
 
     def strategy(self, densities: Densities, generator: torch.Generator) -> Strategy:
         """The strategy that draws the mined rays."""
@@ -86,13 +73,13 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("uniform", Uniform),
-        Recipe("lmc", walk=Langevin(), edges_by="sobel"),
+        Recipe("lmc", walk=Langevin(), edge_strength=EDGE_STRENGTHS["sobel"]),
         Recipe("dmc", walk=Diffusion(), edge_rays=True, uniform_share=WARMUP, footprint=FOOTPRINTS),
         Recipe("uniform-per-image", UniformPerImage),
         Recipe("uniform-weighted", WeightedUniform),
         Recipe("foreground", Foreground),
         Recipe("foreground-weighted", WeightedForeground),
-        Recipe("edges", StaticEdges, edges_by="sobel"),
+        Recipe("edges", StaticEdges, edge_strength=EDGE_STRENGTHS["sobel"]),
         Recipe("edges-contrast", StaticEdges, uniform_share=WARMUP, footprint=FOOTPRINTS),  # dmc without its walkers
         Recipe("error-map", ErrorMap),
     )

@@ -20,6 +20,7 @@ from softmining_nerfstudio.mining.feedback import Feedback, Seen
 from softmining_nerfstudio.mining.footprint import Footprint
 from softmining_nerfstudio.mining.importance import Importance
 from softmining_nerfstudio.mining.miner import Miner
+from softmining_nerfstudio.mining.pixels.edge_strength import EDGE_STRENGTHS
 from softmining_nerfstudio.mining.pixels.images import Images
 from softmining_nerfstudio.mining.recipes import Recipe, SamplingType, recipe_of
 from softmining_nerfstudio.mining.strategies.walking import Walking
@@ -28,6 +29,7 @@ from softmining_nerfstudio.mining.walkers import Walkers
 from softmining_nerfstudio.mining.walks import Diffusion, Langevin, Walk
 from softmining_nerfstudio.sampling.ahead import Ahead
 from softmining_nerfstudio.sampling.batch import ImageBatch
+from softmining_nerfstudio.sampling.compiled import with_compiled_lookups
 from softmining_nerfstudio.sampling.history import History
 
 
@@ -78,11 +80,14 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
         """What the sampling type is made of, with these settings in place of its own."""
         base = recipe_of(self.sampling_type)
         warmup_steps, coverage = base.uniform_share.warmup_steps, base.footprint.coverage
+        edges_by = self.edges_by or base.edge_strength.name
+        if edges_by not in EDGE_STRENGTHS:
+            raise ValueError(f"edges_by is {edges_by!r}; expected one of {tuple(EDGE_STRENGTHS)}")
         return replace(
             base,
             walk=base.walk and getattr(self, _FIELDS[type(base.walk)]),
             edge_rays=base.edge_rays if self.edge_rays is None else self.edge_rays,
-            edges_by=self.edges_by or base.edges_by,
+            edge_strength=EDGE_STRENGTHS[edges_by],
             uniform_share=UniformShare(
                 self.uniform_fraction, warmup_steps if self.warmup_steps is None else self.warmup_steps
             ),
@@ -101,7 +106,7 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
             self,
             warmup_steps=recipe.uniform_share.warmup_steps,
             edge_rays=recipe.edge_rays,
-            edges_by=recipe.edges_by,  # type: ignore[arg-type]
+            edges_by=recipe.edge_strength.name,  # type: ignore[arg-type]
             coverage=recipe.footprint.coverage,
         )
 
@@ -148,7 +153,7 @@ class SoftMiningPixelSampler(PixelSampler):
         super().__init__(deepcopy(config), **kwargs)
         self.image_names = image_names
         generator = torch.Generator().manual_seed(torch.initial_seed())
-        self.miner = Miner(self.config.recipe, len(image_names), generator)
+        self.miner = Miner(with_compiled_lookups(self.config.recipe), len(image_names), generator)
         self.history = History()
         self._last: tuple[dict, Feedback] | None = None
         """The batch that was handed out, until the miner has learnt from it."""
@@ -259,7 +264,7 @@ class SoftMiningPixelSampler(PixelSampler):
     def reconfigure(self, config: SoftMiningPixelSamplerConfig) -> None:
         """Go on with other settings, and with what has been learnt."""
         self.settle()
-        self.miner.reconfigure(config.recipe)
+        self.miner.reconfigure(with_compiled_lookups(config.recipe))
         self.config = config  # last: who sees it in the viewer finds all else done
 
     def restart(self) -> None:

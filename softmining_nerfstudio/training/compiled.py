@@ -11,8 +11,7 @@ from nerfstudio.field_components.encodings import HashEncoding
 from nerfstudio.fields.base_field import Field
 from torch import Tensor, nn
 
-from softmining_nerfstudio.encodings.compiling import kernels
-from softmining_nerfstudio.encodings.hash_grid import can_encode, hash_encode
+from softmining_nerfstudio.encodings.hash_grid import can_encode, hash_encode, kernels
 
 _WANTS_NORMALS = "_wants_normals"
 

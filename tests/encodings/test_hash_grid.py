@@ -9,8 +9,7 @@ import pytest
 import torch
 from nerfstudio.field_components.encodings import HashEncoding
 
-from softmining_nerfstudio.encodings.compiling import kernels
-from softmining_nerfstudio.encodings.hash_grid import hash_encode
+from softmining_nerfstudio.encodings.hash_grid import hash_encode, kernels
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="numba is not installed")
 
@@ -140,7 +139,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
-USE = "from softmining_nerfstudio.encodings.compiling import kernels\nprint(kernels() is not None, kernels() is None)"
+USE = "from softmining_nerfstudio.encodings.hash_grid import kernels\nprint(kernels() is not None, kernels() is None)"
 
 
 def test_the_loops_are_compiled_once_for_a_machine(tmp_path) -> None:

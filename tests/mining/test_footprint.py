@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from softmining_nerfstudio.mining.footprint import Footprint, colours_around, mean_colour
+from softmining_nerfstudio.mining.footprint import Footprint, mean_colour
 from softmining_nerfstudio.mining.pixels.images import Images, Packed
 
 
@@ -18,7 +18,7 @@ def ramp(height=60, width=80):
 def colours(images, pixel, side, generator):
     """The colours of rays through these pixels of the first image, with footprints of this side."""
     slot = torch.zeros(len(pixel), dtype=torch.long)
-    return colours_around(images, slot, pixel, torch.full((len(pixel),), float(side)), generator)
+    return Footprint(1.0).colours(images, slot, pixel, torch.full((len(pixel),), float(side)), generator)
 
 
 def test_the_side_is_the_distance_between_rays_that_are_spread_over_one_image():
@@ -107,7 +107,7 @@ def test_images_of_mixed_sizes_have_footprints_of_their_own(generator):
     footprint = Footprint(1.0)
     side = footprint.side(images.sizes[slot], 48, 1.0)
     assert side.unique().tolist() == [1.0, 10.0]
-    found = colours_around(images, slot, pixel, side, generator)
+    found = footprint.colours(images, slot, pixel, side, generator)
     torch.testing.assert_close(found[500:], ramp(6, 8)[3, 4].expand(500, 3))
     assert 0 < found[:500, 0].std() < 10 / 60
 

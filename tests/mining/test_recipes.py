@@ -28,7 +28,7 @@ def written(recipe: Recipe, generator: torch.Generator) -> str:
     share, coverage = recipe.uniform_share, recipe.footprint.coverage
     words = [recipe.name, type(strategy).__name__]
     words += ["weighted" if strategy.corrected else "plain", "learns" if strategy.learns else "-"]
-    words += [recipe.edges_by, share.fraction, share.warmup_steps, int(coverage)]
+    words += [recipe.edge_strength.name, share.fraction, share.warmup_steps, int(coverage)]
     words += [] if recipe.walk is None else [type(recipe.walk).__name__]
     return " ".join(map(str, words + ["edges"] * recipe.edge_rays))
 

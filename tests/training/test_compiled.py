@@ -12,7 +12,7 @@ from nerfstudio.models.nerfacto import NerfactoModel
 from torch import nn
 
 from softmining_nerfstudio.encodings import hash_grid
-from softmining_nerfstudio.encodings.compiling import kernels
+from softmining_nerfstudio.encodings.hash_grid import kernels
 from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.training.compiled import compile_encodings
 from softmining_nerfstudio.training.perceptual import lazy_lpips

@@ -43,6 +43,8 @@ neighbourhood (the R2 sequence of M. Roberts, 2018)."""
 class EdgeStrength(ABC):
     """A measure of edges. Only its proportions within an image matter."""
 
+    name: ClassVar[str]
+    """What a user calls it."""
     candidates: ClassVar[int]
     """Pixels of a cell to compare when one of them is drawn."""
 
@@ -65,6 +67,7 @@ class Sobel(EdgeStrength):
     """The magnitude of the brightness gradient, as in the paper: Sobel's filter for cells, central differences for
     pixels."""
 
+    name = "sobel"
     candidates = 8
 
     def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
@@ -100,6 +103,7 @@ class Sobel(EdgeStrength):
 class Contrast(EdgeStrength):
     """Mean difference in brightness to pixels at several distances: the equation above."""
 
+    name = "contrast"
     candidates = 4
 
     def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
@@ -132,7 +136,7 @@ class Contrast(EdgeStrength):
         return MIN_CONTRAST + difference.mean(0)
 
 
-EDGE_STRENGTHS: dict[str, EdgeStrength] = {"sobel": Sobel(), "contrast": Contrast()}
+EDGE_STRENGTHS: dict[str, EdgeStrength] = {measure.name: measure for measure in (Sobel(), Contrast())}
 """The measures by name."""
 
 
