@@ -18,6 +18,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
+from softmining_nerfstudio.benchmark.errors import ResultsError
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Study, unit_of
 from softmining_nerfstudio.benchmark.results import Measurement, Run
 
@@ -121,5 +122,12 @@ def _scale_bar(figure: Figure, empty: Axes, top: float) -> None:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """The colours of an image, between 0 and 1."""
-    return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255
+    """The colours of an image, between 0 and 1.
+
+    Raises:
+        ResultsError: the file is no whole image.
+    """
+    try:
+        return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255
+    except (OSError, SyntaxError, ValueError) as error:  # PIL's
+        raise ResultsError(f"{path} is no whole image ({error}). Delete it to report without it") from error
