@@ -63,6 +63,15 @@ def test_a_command_is_that_of_ns_train(path: Path) -> None:
     ]
 
 
+def test_own_arguments_are_those_of_the_suites_method(path: Path) -> None:
+    path.write_text(GOOD.replace("steps = 100", 'own_arguments = "--sampling-type edges"\nsteps = 100'))
+    suite = suite_file.load(path)
+    common, scene = ["--pipeline.model.near-plane", "1"], ["blender-data", "--data", "d/disc"]
+    own = ["--sampling-type", "edges", "--sampling-type", "uniform"]  # the later one counts
+    assert suite.command("uniform", "disc", Path("d")) == ["softmining-lite", *common, *own, *scene]
+    assert suite.command("stock", "disc", Path("d")) == ["nerfacto", *common, "--mixed-precision", "False", *scene]
+
+
 def test_methods_of_a_seed_are_run_side_by_side(path: Path) -> None:
     suite = suite_file.load(path)
     runs = suite.runs(["stock", "uniform"], ["disc"], suite.seeds)
@@ -86,6 +95,8 @@ def test_measurements_come_before_the_first_and_after_the_last_step(path: Path) 
     tasks = plan.tasks_of(suite, [Run("disc", "uniform", 7), Run("disc", "uniform", 4)], Path("data"), Path("out"))
     assert [step for step in range(101) if tasks[0].is_due(step)] == [0, 30, 60, 90, 100]
     assert [task.strip_view for task in tasks] == [None, 0]  # only the first seed's
+    rare = replace(tasks[1], render_every=2)
+    assert [step for step in range(101) if rare.is_shown(step)] == [0, 60, 100]  # the last one, too
     assert (suite.with_steps(1000).measure_every, suite.with_steps(20).measure_every) == (300, 10)
 
 
