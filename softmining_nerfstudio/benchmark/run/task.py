@@ -66,7 +66,8 @@ class Task:
 
     def is_shown(self, step: int) -> bool:
         """Whether to render the strip's view at this measurement."""
-        return self.strip_view is not None and step % (self.measure_every * self.render_every) == 0
+        due = step % (self.measure_every * self.render_every) == 0 or step == self.steps
+        return due and self.strip_view is not None
 
 
 def parse(command: list[str]) -> TrainerConfig:
