@@ -15,6 +15,7 @@ In reading order:
     report/command.py    `report`: print and write the report on a results folder
     report/speedup.py    the arithmetic: when a curve reaches a quality, and how much sooner that is
     report/study.py      the finished runs of a results folder, and the numbers that compare them
+    report/verdict.py    a sentence on each scene; report/asked.py: the runs that are to be there
     report/tables.py     the tables; report/about.py writes the notes beside them
     report/plots.py      the plots; report/looks.py gives each method its colour
     report/strip.py      renders at equal time; report/pictures.py shows the rays and walkers over steps

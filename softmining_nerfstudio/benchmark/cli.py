@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pkgutil import resolve_name
 
@@ -9,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from softmining_nerfstudio.benchmark.errors import BenchmarkError
+from softmining_nerfstudio.benchmark.errors import BenchmarkError, about_file
 
 COMMANDS = {
     "run": ("run.command:run", "train and measure the methods of a suite"),
@@ -25,6 +26,9 @@ A function is imported when its command is called: nerfstudio takes seconds to i
 
 def main() -> None:
     """The entry point of `softmining-bench`. It reports an error that the user can fix without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may know ASCII only
+            stream.reconfigure(errors="backslashreplace")
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command not in COMMANDS:
         print("usage: softmining-bench COMMAND ...\n")
@@ -34,7 +38,8 @@ def main() -> None:
     function = resolve_name(f"softmining_nerfstudio.benchmark.{COMMANDS[command][0]}")
     try:
         status = tyro.cli(function, prog=f"softmining-bench {command}", args=sys.argv[2:])
-    except BenchmarkError as error:
+    except (BenchmarkError, OSError) as raised:
+        error = about_file(raised) if isinstance(raised, OSError) else raised
         Console(stderr=True).print(f"[red]{escape(str(error))}[/red]", soft_wrap=True, highlight=False)
         status = 2
     sys.exit(status)

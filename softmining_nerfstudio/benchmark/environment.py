@@ -35,7 +35,9 @@ def commit_of(root: Path) -> str | None:
     described = ("describe", "--always", "--dirty", "--exclude=*", "--abbrev=12")
     command = ["git", "--no-optional-locks", "-C", str(root), *described]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

@@ -1,5 +1,16 @@
 """Mistakes that a user can fix. The command line prints them in one line; any other error keeps its traceback."""
 
+from __future__ import annotations
+
+import errno
+
+KINDS = {
+    errno.EISDIR: "it is a folder; expected a file",
+    errno.EEXIST: "it is a file; expected a folder",  # of mkdir
+    errno.ENOTDIR: "it is a file, or lies in one; expected a folder",
+}
+"""What is said of a file of the wrong kind."""
+
 
 class BenchmarkError(ValueError):
     """A mistake of the user. The message says what is wrong and what is allowed."""
@@ -15,3 +26,15 @@ class ResultsError(BenchmarkError):
 
 class NoResultsError(ResultsError):
     """A folder without results."""
+
+
+def about_file(error: OSError) -> BenchmarkError:
+    """The system's refusal of a file, in one line.
+
+    Raises:
+        OSError: the error itself, if it names no file.
+    """
+    if error.filename is None or error.errno is None:
+        raise error
+    reason = KINDS.get(error.errno) or (error.strerror or type(error).__name__).lower()
+    return BenchmarkError(f"cannot use {error.filename}: {reason}")

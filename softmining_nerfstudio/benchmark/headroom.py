@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jaxtyping import Bool, Float
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -44,10 +45,9 @@ def headroom(*, load_config: Path, views: int = 5) -> None:
     Raises:
         BenchmarkError: there is no such file, the model renders no rays, or `views` is below 1.
     """
-    if not load_config.is_file():
-        raise BenchmarkError(f"there is no {load_config}; expected the config.yml of a trained model")
     if views < 1:
         raise BenchmarkError(f"views is {views}; expected at least 1")
+    _require_config(load_config)
     from nerfstudio.utils.eval_utils import eval_setup  # takes seconds to import
 
     allow_numpy_scalars()  # a stock model's checkpoint may hold them
@@ -68,6 +68,26 @@ def headroom(*, load_config: Path, views: int = 5) -> None:
         table.add_row("each pixel" if side == 1 else f"{side} x {side} pixels", f"{rays:.2f}")
     where = f"step {step + 1}, {len(images)} training images"
     console.print(f"Uniform rays that one mined ray is worth at most ({where}):", table, highlight=False)
+
+
+def _require_config(path: Path) -> None:
+    """Check that `eval_setup` can read the file.
+
+    Raises:
+        BenchmarkError: it is missing, or holds something else.
+    """
+    from nerfstudio.engine.trainer import TrainerConfig
+
+    expected = "expected the config.yml of a trained model"
+    if not path.exists():
+        raise BenchmarkError(f"there is no {path}; {expected}")
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.Loader)  # as eval_setup does
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise BenchmarkError(f"cannot read {path} ({reason}); {expected}") from error
+    if not isinstance(found, TrainerConfig):
+        raise BenchmarkError(f"{path} holds no configuration of a training; {expected}")
 
 
 def errors(pipeline: Any, view: int) -> tuple[Float[Tensor, "height width"], Bool[Tensor, "height width"]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from softmining_nerfstudio.benchmark.errors import ResultsError
+from softmining_nerfstudio.benchmark.run.suite_file import KINDS
 
 FILE_NAME = "suite.json"
 REQUIRED = ("steps", "methods", "scenes", "seeds", "baseline")
@@ -29,6 +30,9 @@ def read(folder: Path) -> dict[str, Any] | None:
         absent = [key for key in REQUIRED if key not in record["suite"].keys()]
         if absent:
             raise ValueError(f"no {absent[0]} in its suite")
+        for key, value in record["suite"].items():
+            if key in KINDS and value is not None and not KINDS[key].fits(value):
+                raise ValueError(f"{key} is {value!r}; expected {KINDS[key].name}")
         record["sessions"] = [dict(session) for session in record["sessions"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultsError(

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from softmining_nerfstudio.benchmark.errors import NoResultsError, ResultsError
 
@@ -82,6 +82,26 @@ def repair(folder: Path) -> None:
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
+def _require_kinds(record: Measurement | Failure) -> None:
+    """Check the values against the annotations.
+
+    Raises:
+        TypeError: one is of another kind.
+    """
+    for name, kind in get_type_hints(type(record)).items():
+        if not _fits(value := getattr(record, name), kind):
+            raise TypeError(f"{name} is {value!r}; expected {getattr(kind, '__name__', kind)}")
+
+
+def _fits(value: object, kind: Any) -> bool:
+    options = get_args(kind)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(_fits(of_key, options[1]) for of_key in value.values())
+    if options:
+        return any(_fits(value, option) for option in options)
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+
+
 def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
     """The measurements and failures in a results folder, in the order of runs and steps.
 
@@ -104,6 +124,7 @@ def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
         try:
             fields = json.loads(line)
             record = Failure(**fields) if "error" in fields else Measurement(**fields)
+            _require_kinds(record)
         except (ValueError, TypeError) as error:
             if number == len(lines):  # no newline: the process stopped while writing it
                 continue

@@ -23,6 +23,7 @@ from softmining_nerfstudio.sampling.history import heat_map, over_white, with_wa
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training import next_steps, random_state
 from softmining_nerfstudio.training.dataset import SoftMiningDataset, require_frames
+from softmining_nerfstudio.training.questions import refuse_questions
 
 if TYPE_CHECKING:
     from softmining_nerfstudio.training.viewer import MiningPanel
@@ -46,7 +47,8 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     modules, those of its main branch are not.
 
     Raises:
-        ValueError: if patches are asked for, the pixel sampler is not one that mines, or there are no images.
+        ValueError: if patches are asked for, the pixel sampler is not one that mines, there are no images, or a parser
+            asks what nobody can answer.
     """
 
     config: SoftMiningDataManagerConfig
@@ -60,7 +62,8 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     def __init__(self, config: SoftMiningDataManagerConfig, *arguments: Any, **options: Any) -> None:
         nn.Module.__init__(self)
         try:
-            super().__init__(config, *arguments, **options)
+            with refuse_questions():
+                super().__init__(config, *arguments, **options)
         except Exception:
             require_frames(config.dataparser.data)  # says what is wrong where nerfstudio's parsers do not
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,11 +29,19 @@ def about(record: dict[str, Any], study: Study) -> list[str]:
     suite, seeds = record["suite"], record["suite"]["seeds"]
     return [
         f"{suite.get('title') or 'Benchmark'}: {suite['steps']} steps, {len(seeds)} seeds "
-        f"({', '.join(map(str, seeds))}), {len(study.runs)} finished runs; baseline {study.baseline}; "
-        f"time is {AXIS_NAMES[study.clock]}.",
+        f"({', '.join(map(str, seeds))}), {len(study.runs)} finished runs; the reference is {study.baseline}"
+        f"{_stock(suite, study)}; time is {AXIS_NAMES[study.clock]}.",
         *(["Fewer than three seeds: the range says little."] if len(seeds) < 3 else []),
         *_sessions(record["sessions"]),
     ]
+
+
+def _stock(suite: dict[str, Any], study: Study) -> str:
+    """The second reference, if there is one: it has nerfstudio's own encoding and optimizer."""
+    if study.stock is None:
+        return ""
+    method = next(iter(shlex.split(suite["methods"][study.stock])), suite.get("method", ""))
+    return f", and {study.stock} is {method} as nerfstudio trains it"
 
 
 def _sessions(sessions: Sequence[dict[str, Any]]) -> list[str]:

@@ -19,6 +19,7 @@ from softmining_nerfstudio.benchmark.report import plots as drawing
 from softmining_nerfstudio.benchmark.report.about import about, notes
 from softmining_nerfstudio.benchmark.report.study import ClockName, ResultsFolder, read
 from softmining_nerfstudio.benchmark.report.tables import Table, all_tables
+from softmining_nerfstudio.benchmark.report.verdict import verdicts
 
 
 def report(
@@ -39,7 +40,8 @@ def report(
         markdown: File for the same tables.
         plots: Folder for the plots, as PNG and SVG.
         targets: The fixed PSNRs, dB. Default: the whole dBs that the baseline passes in its second half.
-        methods: Report only on these and the baseline. Default: all.
+        methods: Report only on these and the baseline. Default: all in the tables; in the plots over steps and time the
+            references, the miner and a few others.
 
     Raises:
         ResultsError: there are no results, the baseline has no finished run, the suite has no such method, or a record
@@ -48,13 +50,14 @@ def report(
     found = read(folder, clock, methods)
     tables = all_tables(found.study, targets)
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
+    console.print("\n".join([*verdicts(found.study), ""]))
     console.print("\n".join(about(found.record, found.study)), end="\n\n")
     for table in tables:
         console.print(_for_terminal(table), end="\n\n")
     console.print("\n".join(notes(found.record)))
     if found.missing:
         console.print("\n".join(["", "Left out:", *found.missing]))
-    drawn = drawing.write(found.study, folder, plots) if plots else []
+    drawn = drawing.write(found.study, folder, plots, None if methods else drawing.MOST_CURVES) if plots else []
     if markdown:
         markdown.parent.mkdir(parents=True, exist_ok=True)
         links = [Path(os.path.relpath(path, markdown.parent)).as_posix() for path in drawn]
@@ -76,7 +79,8 @@ def _markdown(found: ResultsFolder, tables: Sequence[Table], plots: Sequence[str
     def row(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    parts = ["\n\n".join(about(found.record, found.study))]
+    parts = [f"**{verdict}**" for verdict in verdicts(found.study)]
+    parts.append("\n\n".join(about(found.record, found.study)))
     for table in tables:
         rule = ["---", *["---:"] * (len(table.header) - 1)]
         parts.append(f"**{table.title}**\n\n" + "\n".join(map(row, [table.header, rule, *table.rows])))

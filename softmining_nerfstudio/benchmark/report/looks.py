@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from softmining_nerfstudio.benchmark.report.study import Column, Study
+from softmining_nerfstudio.benchmark.report.study import Study
 
-BEST_COLOR = "#D55E00"
+MINER_COLOR = "#D55E00"
 COLORS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933", "#44AA99")
 """Okabe and Ito's palette, then Tol's muted one."""
 STYLE: dict[Any, Any] = {
@@ -29,21 +29,15 @@ class Look(NamedTuple):
 
 
 def looks_of(study: Study) -> dict[str, Look]:
-    """The baseline is black, the tuned one dashed; the method with the largest gain at equal time is thick."""
-
-    def ahead(method: str) -> tuple[int, float]:
-        gains = [study.seed_range([scene], method, Column("", study.gain)) for scene in study.scenes]
-        medians = [gain.median.low for gain in gains if gain]
-        return len(medians), sum(medians)
-
-    others = [method for method in study.methods if method not in (study.baseline, study.tuned)]
-    best = max(others, key=ahead, default=None)
+    """The baseline is black, the other references are dashed and dotted; the miner is thick. These come first."""
     looks = {study.baseline: Look("black", "-", 1.6, 0.2)}
     if study.tuned:
         looks[study.tuned] = Look("black", (0, (4, 1.5)), 1.3, 0.15)
-    if best:
-        looks[best] = Look(BEST_COLOR, "-", 2.2, 0.25)
-    for number, method in enumerate(method for method in others if method != best):
+    if study.stock:
+        looks[study.stock] = Look("#666666", (0, (1, 1)), 1.6, 0.15)
+    if study.miner:
+        looks[study.miner] = Look(MINER_COLOR, "-", 2.2, 0.25)
+    for number, method in enumerate(method for method in study.methods if method not in looks):
         dashes = ("-", (0, (5, 1)), (0, (1, 1)))[number // len(COLORS) % 3]
         looks[method] = Look(COLORS[number % len(COLORS)], dashes, 1.0, 0.12)
     return looks

@@ -18,31 +18,42 @@ from matplotlib.figure import Figure
 from softmining_nerfstudio.benchmark.report.looks import PANEL, STYLE, Look, looks_of
 from softmining_nerfstudio.benchmark.report.pictures import over_steps
 from softmining_nerfstudio.benchmark.report.speedup import SeedRange
-from softmining_nerfstudio.benchmark.report.strip import at_equal_time, strip
+from softmining_nerfstudio.benchmark.report.strip import at_equal_time, at_the_end, strip
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Axis, Column, Study, unit_of
 from softmining_nerfstudio.benchmark.report.tables import number_text
 from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run.suite import file_name
 
+MOST_CURVES = 6
+"""The references, the miner, and the next methods of the suite."""
 NAME_GAP = 0.056
 """Distance between the names of two lines, as a fraction of the panel's height."""
+
+LEAST_HEIGHT = 1.2
+"""Height of a panel of bars, inches: title, a bar, and the labels of the axis."""
 
 Band = tuple[np.ndarray, np.ndarray]
 """Times, and PSNRs of shape (seeds, times)."""
 
 
-def write(study: Study, folder: Path, directory: Path) -> list[Path]:
-    """Draw all plots as PNG and SVG into a directory. The results folder has the renders."""
+def write(study: Study, folder: Path, directory: Path, most_curves: int | None = MOST_CURVES) -> list[Path]:
+    """Draw all plots as PNG and SVG into a directory. The results folder has the renders.
+
+    Args:
+        most_curves: Methods in the plots over time; None: all.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     looks = looks_of(study)
+    drawn = dict(list(looks.items())[:most_curves])
     with matplotlib.rc_context(STYLE):
         axes: dict[str, Axis] = {"steps": "step", "time": study.clock}
-        figures = {f"psnr-over-{name}": curves(study, axis, looks) for name, axis in axes.items()}
+        figures = {f"psnr-over-{name}": curves(study, axis, drawn) for name, axis in axes.items()}
         if any(run.method != study.baseline for run in study.runs):
             figures["speed-up"] = bars(study, looks)
         for scene in study.scenes:
-            if moment := at_equal_time(study, scene, folder):
-                figures[f"renders-{file_name(scene)}"] = strip(moment, folder, study, scene)
+            for name, moment_of in {"renders": at_equal_time, "final-renders": at_the_end}.items():
+                if moment := moment_of(study, scene, folder):
+                    figures[f"{name}-{file_name(scene)}"] = strip(moment, folder, study)
             if (pictures := over_steps(study, scene, folder)) is not None:
                 figures[f"mined-{file_name(scene)}"] = pictures
         paths = [directory / f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
@@ -52,14 +63,14 @@ def write(study: Study, folder: Path, directory: Path) -> list[Path]:
 
 
 def curves(study: Study, axis: Axis, looks: dict[str, Look]) -> Figure:
-    """PSNR of the held-out pixels, a panel for each scene."""
+    """PSNR of the held-out pixels for the methods in `looks`, a panel for each scene."""
     columns = min(2, len(study.scenes))
     rows = math.ceil(len(study.scenes) / columns)
     figure = Figure((columns * (PANEL[0] + 1.1), rows * PANEL[1]), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for panel in panels[len(study.scenes) :]:
         panel.remove()
-    longest = max(getattr(measured[-1], axis) for measured in study.runs.values())
+    longest = max(getattr(measured[-1], axis) for run, measured in study.runs.items() if run.method in looks)
     size, unit = (1, "") if axis == "step" else unit_of(longest)
     label = f"{AXIS_NAMES[axis]} ({unit})" if unit else AXIS_NAMES[axis]
     for panel, scene in zip(panels, study.scenes, strict=False):
@@ -72,6 +83,8 @@ def curves(study: Study, axis: Axis, looks: dict[str, Look]) -> Figure:
         panel.margins(x=0)
         _zoom(panel, bands.values())
         _name_lines(panel, bands, looks)
+    if others := len(study.methods) - len(looks):
+        figure.supxlabel(f"The tables have {others} more methods.", fontsize=7, color="#666666")
     return figure
 
 
@@ -113,9 +126,9 @@ def _name_lines(panel: Axes, bands: dict[str, Band], looks: dict[str, Look]) -> 
 
 def bars(study: Study, looks: dict[str, Look]) -> Figure:
     """Speed-up to the final PSNR of the baselines, one row of panels for each scene."""
-    references = [study.baseline] + ([study.tuned] if study.tuned else [])
+    references = study.references
     methods = [method for method in study.methods if method != study.baseline][::-1]
-    height = 0.5 + 0.19 * len(methods)
+    height = max(LEAST_HEIGHT, 0.5 + 0.19 * len(methods))
     figure = Figure((PANEL[0] * len(references) + 0.8, height * len(study.scenes)), layout="constrained")
     panels = figure.subplots(len(study.scenes), len(references), squeeze=False, sharex=True, sharey=True)
     for row, scene in zip(panels, study.scenes, strict=True):
@@ -127,6 +140,7 @@ def bars(study: Study, looks: dict[str, Look]) -> Figure:
             panel.margins(x=0.12)
             panel.set_title(f"{scene}, to {reference}'s final PSNR")
             panel.set_yticks(range(len(methods)), methods)
+            panel.set_ylim(min(-0.5, len(methods) / 2 - 1.5), max(len(methods) - 0.5, len(methods) / 2 + 0.5))
             panel.tick_params(left=False)
     for panel in panels[-1]:
         panel.set_xlabel(f"times sooner (bar: {AXIS_NAMES[study.clock]}, diamond: steps)")

@@ -1,4 +1,4 @@
-"""A strip of renders at a common time: the true view, the nearest render of every method, and the error below each:
+"""A strip of renders, at a common time or at the end: the true view, a render of every method, and the error below:
 
     e(x) = mean over RGB of |f(x) - f_gt(x)|.
 
@@ -18,6 +18,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
+from softmining_nerfstudio.benchmark.errors import ResultsError
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Study, unit_of
 from softmining_nerfstudio.benchmark.results import Measurement, Run
 
@@ -35,6 +36,7 @@ class Moment(NamedTuple):
     time: float
     """Seconds."""
     shown: list[Measurement]
+    title: str
 
 
 def at_equal_time(study: Study, scene: str, folder: Path) -> Moment | None:
@@ -53,7 +55,20 @@ def at_equal_time(study: Study, scene: str, folder: Path) -> Moment | None:
 
     of_baseline = rendered[study.baseline]
     common = time(of_baseline[len(of_baseline) // 2])
-    return Moment(common, [min(ms, key=lambda m: abs(time(m) - common)) for ms in rendered.values()])
+    size, unit = unit_of(common)
+    title = f"{scene}: the renders nearest to {common / size:.3g} {unit} of {AXIS_NAMES[study.clock]}"
+    return Moment(common, [min(ms, key=lambda m: abs(time(m) - common)) for ms in rendered.values()], title)
+
+
+def at_the_end(study: Study, scene: str, folder: Path) -> Moment | None:
+    """Each method's render after its last step, from one seed; None if the baseline has none."""
+    by_seed = [_rendered(study, scene, seed, folder) for seed in study.seeds([scene], study.baseline)]
+    ends = [[m for measured in found.values() for m in measured if m.final is not None] for found in by_seed]
+    ends = [shown for shown in ends if any(m.method == study.baseline for m in shown)]
+    if not ends:
+        return None
+    shown = max(ends, key=len)
+    return Moment(getattr(shown[0], study.clock), shown, f"{scene}: the renders after the last step")
 
 
 def _rendered(study: Study, scene: str, seed: int, folder: Path) -> dict[str, list[Measurement]]:
@@ -63,7 +78,7 @@ def _rendered(study: Study, scene: str, seed: int, folder: Path) -> dict[str, li
     return {name: measured for name, measured in shown.items() if measured}
 
 
-def strip(moment: Moment, folder: Path, study: Study, scene: str) -> Figure:
+def strip(moment: Moment, folder: Path, study: Study) -> Figure:
     """Draw the strip, with time and PSNR of all held-out pixels below each render.
 
     Without `truth.png` beside the renders, it leaves out the true view and the errors.
@@ -87,8 +102,7 @@ def strip(moment: Moment, folder: Path, study: Study, scene: str) -> Figure:
         cell[1].imshow(error, cmap=ERROR_COLORS, vmin=0, vmax=top)
     if errors:
         _scale_bar(figure, cells[0][1], top)
-    title = f"{scene}: the renders nearest to {moment.time / size:.3g} {unit} of {AXIS_NAMES[study.clock]}"
-    figure.suptitle(title, x=0.0, y=1.0, ha="left", va="top", fontsize=9, fontweight="bold")
+    figure.suptitle(moment.title, x=0.0, y=1.0, ha="left", va="top", fontsize=9, fontweight="bold")
     return figure
 
 
@@ -121,5 +135,12 @@ def _scale_bar(figure: Figure, empty: Axes, top: float) -> None:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """The colours of an image, between 0 and 1."""
-    return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255
+    """The colours of an image, between 0 and 1.
+
+    Raises:
+        ResultsError: the file is no whole image.
+    """
+    try:
+        return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255
+    except (OSError, SyntaxError, ValueError) as error:  # PIL's
+        raise ResultsError(f"{path} is no whole image ({error}). Delete it to report without it") from error

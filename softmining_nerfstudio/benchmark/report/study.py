@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from softmining_nerfstudio.benchmark import record
 from softmining_nerfstudio.benchmark.errors import NoResultsError, ResultsError
+from softmining_nerfstudio.benchmark.report.asked import asked_for
 from softmining_nerfstudio.benchmark.report.speedup import (
     Between,
     Curve,
@@ -36,6 +37,9 @@ Axis = Literal["step", "seconds", "cpu_seconds"]
 AXIS_NAMES: dict[Axis, str] = {"step": "steps", "seconds": "wall-clock", "cpu_seconds": "CPU time"}
 
 ClockName = Literal["wall", "cpu"]
+STOCK = "nerfstudio"
+"""The name of the row with nerfstudio's own encoding and optimizer, besides the baseline, which has the miner's."""
+
 CLOCK_AXES: dict[ClockName, Axis] = {"wall": "seconds", "cpu": "cpu_seconds"}
 
 
@@ -53,6 +57,18 @@ class Study:
     """The measurements of each run, by step."""
     clock: Axis = "seconds"
     """The axis that counts as time."""
+    stock: str | None = None
+    """The row STOCK, if the suite has one."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The methods that others are compared with: the baseline, tuned and as nerfstudio has it."""
+        return tuple(name for name in (self.baseline, self.tuned, self.stock) if name is not None)
+
+    @property
+    def miner(self) -> str | None:
+        """The method that the report is about: the suite's first one that is no reference."""
+        return next((name for name in self.methods if name not in self.references), None)
 
     def curve(self, run: Run, axis: Axis) -> Curve:
         """PSNR of the held-out pixels over steps or seconds."""
@@ -129,15 +145,17 @@ def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -
         raise ResultsError(f"no method {', '.join(unknown)} in {folder}; there are {', '.join(suite['methods'])}")
     shown = [name for name in suite["methods"] if not methods or name in {*methods, suite["baseline"]}]
 
-    planned = [Run(*names) for names in product(suite["scenes"], shown, suite["seeds"])]
-    measured = {run: [m for m in measurements if m.run == run] for run in planned}
     errors = {failure.run: failure.error for failure in failures}
+    wanted = asked_for(written) | {m.run for m in measurements} | errors.keys()
+    planned = [run for run in map(Run._make, product(suite["scenes"], shown, suite["seeds"])) if run in wanted]
+    measured = {run: [m for m in measurements if m.run == run] for run in planned}
     reasons = {run: _why_missing(measured[run], errors.get(run), suite["steps"]) for run in planned}
     runs = {run: measured[run] for run, reason in reasons.items() if reason is None}
     missing = {run: f"{run.scene}, {run.method}, seed {run.seed}: {why}" for run, why in reasons.items() if why}
     finished = {run.method for run in runs}
     if suite["baseline"] not in finished:
         why = "\n".join(line for run, line in missing.items() if run.method == suite["baseline"])
+        why = why or "--only-methods left it out"
         raise ResultsError(f"no run of the baseline {suite['baseline']} is finished in {folder}:\n{why}")
     study = Study(
         suite["baseline"],
@@ -146,6 +164,7 @@ def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -
         methods=tuple(name for name in shown if name in finished),
         runs=runs,
         clock=CLOCK_AXES[clock],
+        stock=STOCK if STOCK in finished - {suite["baseline"], suite.get("tuned_baseline")} else None,
     )
     return ResultsFolder(study, written, list(missing.values()))
 

@@ -65,9 +65,8 @@ def speed(study: Study, scenes: Sequence[str]) -> Table:
         title = f"to {reference}'s PSNR, {AXIS_NAMES[axis]}"
         return Column(title, lambda run: study.sooner(run, reference, axis), ratio=True)
 
-    references = [study.baseline] + ([study.tuned] if study.tuned else [])
     axes: list[Axis] = ["step", study.clock]
-    columns = [sooner(reference, axis) for reference in references for axis in axes]
+    columns = [sooner(reference, axis) for reference in study.references for axis in axes]
     columns += [
         Column("gain at equal time, dB", study.gain, "+.2f"),
         Column("time per step", study.overhead, ratio=True),

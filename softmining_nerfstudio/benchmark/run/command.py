@@ -64,7 +64,10 @@ def _suite(path: Path, seeds: Sequence[int], steps: int | None) -> Suite:
         if steps < 1:
             raise SuiteError(f"--steps is {steps}; expected a whole number from 1 on")
         suite = suite.with_steps(steps)
-    return replace(suite, seeds=tuple(dict.fromkeys(seeds))) if seeds else suite
+    chosen = tuple(dict.fromkeys(seeds)) or suite.seeds
+    if not suite_file.SEEDS.fits(list(chosen)):
+        raise SuiteError(f"--seeds is {' '.join(map(str, seeds))}; expected whole numbers from 0 to {2**32 - 1}")
+    return replace(suite, seeds=chosen)
 
 
 def _chosen(what: str, names: Sequence[str], of: dict[str, str], suite: Suite) -> Sequence[str]:
@@ -81,12 +84,14 @@ def _train(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path, j
 
     console, tasks = Console(), plan.tasks_of(suite, runs, data, folder)
     plan.require_parsable(suite, tasks)
+    plan.require_strip_view(suite, tasks)
     with runner.alone(folder):
         machine = environment() | {"threads": runner.threads(jobs), "jobs": jobs}
         plan.record_suite(suite, data, folder, machine)
         results.repair(folder)
         waiting = runner.pending(tasks, folder)
-        console.print(f"{len(tasks) - len(waiting)} of {len(tasks)} runs are finished; results go to {folder}")
+        finished = f"{len(tasks) - len(waiting)} of {len(tasks)} runs are finished"
+        console.print(f"{finished}; results go to {folder}", markup=False, soft_wrap=True)
         try:
             failures = runner.execute(waiting, folder, jobs, console)
         except KeyboardInterrupt:

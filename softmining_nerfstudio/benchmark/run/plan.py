@@ -12,7 +12,8 @@ from softmining_nerfstudio.benchmark import record
 from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run.suite import Suite
-from softmining_nerfstudio.benchmark.run.task import Task, parse
+from softmining_nerfstudio.benchmark.run.task import Task, configure, parse
+from softmining_nerfstudio.training.questions import refuse_questions
 
 
 def tasks_of(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path) -> list[Task]:
@@ -50,6 +51,27 @@ def require_parsable(suite: Suite, tasks: Sequence[Task]) -> None:
             raise SuiteError(
                 f"{suite.source.path}: {method} asks for {devices} devices; expected 1: the clock measures one device"
             )
+
+
+def require_strip_view(suite: Suite, tasks: Sequence[Task]) -> None:
+    """Check that every scene has the held-out view to render. The first view is there if any is.
+
+    Raises:
+        SuiteError: a scene has fewer views, or cannot be read.
+    """
+    for task in {task.scene: task for task in tasks}.values() if suite.strip_view else ():
+        datamanager = configure(task).pipeline.datamanager
+        parser = getattr(datamanager, "dataparser")  # noqa: B009 (a field of every data manager that draws rays)
+        parser.data = datamanager.data or parser.data
+        where = f"{suite.source.where(task.scene, 'scenes')} ({task.scene})"
+        try:
+            with refuse_questions():
+                views = len(parser.setup().get_dataparser_outputs(split="test").image_filenames)
+        except Exception as error:  # every parser has errors of its own
+            raise SuiteError(f"{where}: the scene cannot be read: {str(error) or type(error).__name__}") from error
+        if suite.strip_view >= views:
+            line = suite.source.where("strip_view")
+            raise SuiteError(f"{line}: strip_view is {suite.strip_view}, but {where} has the views 0 to {views - 1}")
 
 
 def record_suite(suite: Suite, data: Path | None, folder: Path, machine: dict[str, Any]) -> None:

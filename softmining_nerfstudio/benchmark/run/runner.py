@@ -57,10 +57,10 @@ class Child:
             start = file.tell()
             process = subprocess.Popen(
                 [*program, json.dumps(asdict(task))],
-                stdin=subprocess.PIPE,
+                stdin=subprocess.PIPE,  # closes when this process ends; the run reads nothing else from it
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "OMP_NUM_THREADS": threads(jobs), "COLUMNS": "120"},
+                env={**os.environ, "OMP_NUM_THREADS": threads(jobs), "COLUMNS": "120", "PYTHONIOENCODING": "utf-8"},
                 start_new_session=True,  # so that Ctrl-C reaches this process only
             )
         return cls(task, process, log, start)

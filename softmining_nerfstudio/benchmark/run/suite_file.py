@@ -34,16 +34,22 @@ NATURAL = Kind("a whole number from 0 on", lambda value: _whole(value, 0))
 TABLE = Kind("a table with at least one line", lambda value: isinstance(value, dict) and len(value) > 0)
 SEEDS = Kind(
     "a list of different whole numbers, such as [1, 2, 3]",
-    lambda value: isinstance(value, list) and all(_whole(s, 0) for s in value) and 0 < len(value) == len(set(value)),
+    lambda value: (
+        isinstance(value, list)
+        and all(_whole(s, 0) and s < 2**32 for s in value)  # numpy takes no larger seeds
+        and 0 < len(value) == len(set(value))
+    ),
 )
 KINDS = {
-    **dict.fromkeys(("title", "method", "arguments", "baseline", "tuned_baseline"), WORDS),
+    **dict.fromkeys(("title", "method", "arguments", "own_arguments", "baseline", "tuned_baseline"), WORDS),
     **dict.fromkeys(("steps", "measure_every", "eval_pixels", "render_every"), COUNT),
     **dict.fromkeys(("final_views", "strip_view"), NATURAL),
     "seeds": SEEDS,
     "methods": TABLE,
     "scenes": TABLE,
 }
+LONGEST_NAME = 100
+"""Characters. A file's name has those of a scene and of a method, and systems allow 255."""
 REQUIRED = ("method", "steps", "methods", "scenes", "baseline")
 
 
@@ -89,11 +95,14 @@ def _require_words(source: Source, settings: dict[str, Any]) -> None:
             if other := files.get(file_name(name)):
                 raise SuiteError(f"{where}: {name!r} and {other!r} have the same file name; expected another name")
             files[file_name(name)] = name
-    _require_split(source.where("arguments"), "arguments", settings.get("arguments", ""))
+    for key in ("arguments", "own_arguments"):
+        _require_split(source.where(key), key, settings.get(key, ""))
 
 
 def _require_split(where: str, name: str, words: Any) -> None:
     expected = 'a string of words that follow ns-train, such as "--sampling-type uniform"'
+    if len(file_name(name)) > LONGEST_NAME:
+        raise SuiteError(f"{where}: a name has {len(name)} characters; expected at most {LONGEST_NAME}, for file names")
     if not isinstance(words, str) or not file_name(name):
         raise SuiteError(f"{where}: {name!r} is {words!r}; expected {expected}")
     try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from textwrap import shorten
 
 import tyro
 from nerfstudio.configs.external_methods import ExternalMethodDummyTrainerConfig
@@ -16,6 +18,14 @@ from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run.suite import file_name
 
 METHODS = [name for name, config in all_methods.items() if not isinstance(config, ExternalMethodDummyTrainerConfig)]
+
+DECIDED = (
+    *("output_dir", "method_name", "experiment_name", "timestamp", "relative_model_dir", "logging.relative_log_dir"),
+    *("viewer.relative_log_filename", "load_dir", "load_step", "load_checkpoint", "load_config"),
+)
+"""The benchmark itself decides where a run writes, and from which checkpoint it goes on."""
+LONGEST_MESSAGE = 500
+"""Characters of ns-train's message; it may go on with the help of every method."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +66,35 @@ class Task:
 
     def is_shown(self, step: int) -> bool:
         """Whether to render the strip's view at this measurement."""
-        return self.strip_view is not None and step % (self.measure_every * self.render_every) == 0
+        due = step % (self.measure_every * self.render_every) == 0 or step == self.steps
+        return due and self.strip_view is not None
 
 
 def parse(command: list[str]) -> TrainerConfig:
     """The configuration that `ns-train` would train.
 
     Raises:
-        ValueError: ns-train refuses the command.
+        ValueError: ns-train refuses the command, or the benchmark cannot measure it.
     """
     if command[0] not in METHODS:
         raise ValueError(f"{command[0]!r} is no method of ns-train. Allowed: {', '.join(METHODS)}")
+    preset = all_methods[command[0]]
+    if not hasattr(preset.pipeline.datamanager, "train_num_rays_per_batch"):
+        raise ValueError(
+            f"{command[0]} trains on whole images; the benchmark measures methods that train on rays, such as nerfacto"
+        )
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            return tyro.cli(AnnotatedBaseConfigUnion, args=command, prog="ns-train")
+            config = tyro.cli(AnnotatedBaseConfigUnion, args=command, prog="ns-train")
     except SystemExit as error:
-        raise ValueError(f"ns-train refuses: {_without_frame(said.getvalue())}") from error
+        message = shorten(_without_frame(said.getvalue()), LONGEST_MESSAGE, placeholder=" ...")
+        raise ValueError(f"ns-train refuses: {message}") from error
+    for setting in DECIDED:
+        if attrgetter(setting)(config) != attrgetter(setting)(preset):
+            option = setting.replace("_", "-")
+            raise ValueError(f"--{option} is not for a suite: the benchmark decides where runs write and start")
+    return config
 
 
 def _without_frame(box: str) -> str:

@@ -28,6 +28,7 @@ from softmining_nerfstudio.benchmark.run.task import Task, configure
 from softmining_nerfstudio.training.checkpoints import newest
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager
 from softmining_nerfstudio.training.perceptual import lazy_lpips
+from softmining_nerfstudio.training.questions import refuse_questions
 from softmining_nerfstudio.training.rendering import blended
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer
 
@@ -51,7 +52,7 @@ class MeasuredTrainer(SoftMiningTrainer):
     def setup(self, *arguments: Any, **options: Any) -> None:
         """Set up on the test views, as ns-eval does."""
         del arguments, options
-        with lazy_lpips():  # builds stock methods offline
+        with lazy_lpips(), refuse_questions():  # builds stock methods offline
             super().setup("test")
         assert self.pipeline.datamanager.eval_dataset is not None
         self.dataset = self.pipeline.datamanager.eval_dataset
@@ -145,9 +146,18 @@ def train(task: Task) -> None:
     train_loop(0, 1, config)
 
 
-def _end_with_parent() -> None:
-    """End this process and its workers with the parent: standard input is a pipe that closes when the parent ends."""
-    while os.read(0, 1):  # sys.stdin has a lock that Python needs when it ends
+def take_standard_input() -> int:
+    """Put an empty input in place of the parent's pipe, so that no question waits for it; returns the pipe."""
+    pipe = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return pipe
+
+
+def _end_with_parent(pipe: int) -> None:
+    """End this process and its workers with the parent, which holds the other end of the pipe."""
+    while os.read(pipe, 1):
         pass
     if sys.platform != "win32" and os.getpgrp() == os.getpid():  # the runner gives it a group of its own
         os.killpg(0, signal.SIGKILL)
@@ -155,5 +165,5 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(take_standard_input(),), daemon=True).start()
     train(Task(**json.loads(sys.argv[1])))

@@ -4,17 +4,20 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from hand_worked import markdown_of, write_render
 from PIL import Image
 
+from softmining_nerfstudio.benchmark.report import plots
+from softmining_nerfstudio.benchmark.report.looks import MINER_COLOR, looks_of
 from softmining_nerfstudio.benchmark.report.pictures import over_steps
-from softmining_nerfstudio.benchmark.report.strip import at_equal_time
+from softmining_nerfstudio.benchmark.report.strip import at_equal_time, at_the_end
 from softmining_nerfstudio.benchmark.report.study import read
 
 
 def test_the_plots_are_written_and_linked(folder: Path) -> None:
     markdown = markdown_of(folder, plots=folder / "plots")
-    for name in ("psnr-over-steps", "psnr-over-time", "speed-up", "renders-chair"):
+    for name in ("psnr-over-steps", "psnr-over-time", "speed-up", "renders-chair", "final-renders-chair"):
         assert f"![{name}](results/plots/{name}.png)" in markdown
         assert (folder / "plots" / f"{name}.svg").stat().st_size > 1000
         with Image.open(folder / "plots" / f"{name}.png") as image:
@@ -27,6 +30,38 @@ def test_a_strip_shows_the_renders_nearest_to_a_common_time(folder: Path) -> Non
     assert moment.time == 20  # the baseline's middle render
     assert {m.method: m.step for m in moment.shown} == {"uniform": 200, "tuned": 200, "mined": 200, "worse": 200}
     assert {m.method: m.seconds for m in moment.shown}["mined"] == 25
+
+
+def test_the_last_strip_shows_the_renders_after_the_last_step(folder: Path) -> None:
+    moment = at_the_end(read(folder).study, "chair", folder)
+    assert moment is not None
+    assert {m.method: m.step for m in moment.shown} == {"uniform": 400, "tuned": 400, "mined": 400, "worse": 400}
+    assert moment.title == "chair: the renders after the last step"
+
+
+def test_the_miner_is_highlighted_and_others_are_left_out_unless_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = looks_of(read(folder).study)
+    assert list(looks) == ["uniform", "tuned", "mined", "worse"]
+    assert [name for name, look in looks.items() if look.color == MINER_COLOR] == ["mined"]
+    drawn, curves = [], plots.curves
+    monkeypatch.setattr(
+        plots, "curves", lambda study, axis, looks: drawn.append([*looks]) or curves(study, axis, looks)
+    )
+    markdown_of(folder, plots=folder / "plots")
+    monkeypatch.setattr(plots, "MOST_CURVES", 3)
+    markdown_of(folder, plots=folder / "plots")
+    markdown_of(folder, plots=folder / "plots", methods=("tuned", "mined", "worse"))
+    assert [len(names) for names in drawn[::2]] == [4, 3, 4]
+    assert drawn[2] == ["uniform", "tuned", "mined"]
+
+
+def test_a_single_method_has_room_for_its_bar(folder: Path) -> None:
+    study = read(folder, "wall", ("worse",)).study
+    figure = plots.bars(study, looks_of(study))
+    assert figure.get_figheight() >= 1.2
+    assert figure.axes[0].get_ylim() == (-1.0, 1.0)
 
 
 def test_a_strip_is_of_a_seed_that_was_rendered(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -142,3 +143,14 @@ def test_jobs_share_the_cores_unless_told_otherwise(monkeypatch: pytest.MonkeyPa
     assert [runner.threads(jobs) for jobs in (1, 3, 20)] == ["8", "2", "1"]
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert runner.threads(3) == "5"
+
+
+def test_a_run_has_no_standard_input_and_still_ends_with_its_parent() -> None:
+    """A question meets the end of the input at once, while the parent's pipe stays open."""
+    program = (
+        "from softmining_nerfstudio.benchmark.run.training import *\n"
+        "pipe = take_standard_input()\n"
+        "print([os.read(0, 1), os.read(pipe, 1), os.read(pipe, 1)])"
+    )
+    asks = subprocess.run([sys.executable, "-c", program], input=b"x", capture_output=True, check=True)
+    assert asks.stdout.splitlines()[-1] == b"[b'', b'x', b'']"

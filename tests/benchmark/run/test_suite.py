@@ -42,9 +42,9 @@ def prepare(path: Path, data: Path) -> None:
     """Everything that is looked at before the first run starts."""
     suite = suite_file.load(path)
     suite.require_scenes(suite.scenes, data)
-    plan.require_parsable(
-        suite, plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), data, path.parent)
-    )
+    tasks = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), data, path.parent)
+    plan.require_parsable(suite, tasks)
+    plan.require_strip_view(suite, tasks)
 
 
 def test_a_command_is_that_of_ns_train(path: Path) -> None:
@@ -61,6 +61,15 @@ def test_a_command_is_that_of_ns_train(path: Path) -> None:
         "False",
         *scene,
     ]
+
+
+def test_own_arguments_are_those_of_the_suites_method(path: Path) -> None:
+    path.write_text(GOOD.replace("steps = 100", 'own_arguments = "--sampling-type edges"\nsteps = 100'))
+    suite = suite_file.load(path)
+    common, scene = ["--pipeline.model.near-plane", "1"], ["blender-data", "--data", "d/disc"]
+    own = ["--sampling-type", "edges", "--sampling-type", "uniform"]  # the later one counts
+    assert suite.command("uniform", "disc", Path("d")) == ["softmining-lite", *common, *own, *scene]
+    assert suite.command("stock", "disc", Path("d")) == ["nerfacto", *common, "--mixed-precision", "False", *scene]
 
 
 def test_methods_of_a_seed_are_run_side_by_side(path: Path) -> None:
@@ -86,6 +95,8 @@ def test_measurements_come_before_the_first_and_after_the_last_step(path: Path) 
     tasks = plan.tasks_of(suite, [Run("disc", "uniform", 7), Run("disc", "uniform", 4)], Path("data"), Path("out"))
     assert [step for step in range(101) if tasks[0].is_due(step)] == [0, 30, 60, 90, 100]
     assert [task.strip_view for task in tasks] == [None, 0]  # only the first seed's
+    rare = replace(tasks[1], render_every=2)
+    assert [step for step in range(101) if rare.is_shown(step)] == [0, 60, 100]  # the last one, too
     assert (suite.with_steps(1000).measure_every, suite.with_steps(20).measure_every) == (300, 10)
 
 
@@ -119,6 +130,15 @@ def test_the_suites_of_the_package_are_ones_that_ns_train_can_run(name: str, tmp
         ("--mixed-precision False", "--sampling-type uniform", 11, "ns-train refuses: .*--sampling-type"),
         ("blender-data", "blender", 13, "ns-train refuses: .*blender"),
         ("--mixed-precision False", "--machine.num-devices 2", None, "stock .* 2 devices.* 1"),
+        ("--mixed-precision False", "--relative-model-dir ../x", 11, "--relative-model-dir is not for a suite"),
+        ("--mixed-precision False", "--method-name ../x", 11, "--method-name is not"),
+        ("--mixed-precision False", "--logging.relative-log-dir ../x", 11, "--logging.relative-log-dir is not"),
+        ("--mixed-precision False", "--output-dir x", 11, "--output-dir is not"),
+        ("--mixed-precision False", "--load-dir x", 11, "--load-dir is not"),
+        ("nerfacto --mixed", "splatfacto --mixed", 11, "splatfacto trains on whole images.* on rays"),
+        ("stock = ", f"{'s' * 300} = ", 11, "a name has 300 characters; expected at most 100"),
+        ("seeds = [4, 7]", "seeds = [4, -7]", 5, r"seeds is \[4, -7\]"),
+        ("steps = 100", "steps = 100\nstrip_view = 2", 4, r"strip_view is 2, but .*line 14 \(disc\) has .* 0 to 1"),
     ],
 )
 def test_a_suite_that_cannot_be_run_is_refused_with_line_and_remedy(

@@ -1,0 +1,63 @@
+"""The verdict of a report: for each scene, a sentence on how the miner compares with each reference."""
+
+from __future__ import annotations
+
+import math
+
+from softmining_nerfstudio.benchmark.report.speedup import Between, exactly
+from softmining_nerfstudio.benchmark.report.study import Axis, Column, Study
+from softmining_nerfstudio.benchmark.results import Run
+
+TIMES: dict[Axis, str] = {"seconds": "time", "cpu_seconds": "CPU time"}
+SOONER = " times sooner"
+
+
+def verdicts(study: Study) -> list[str]:
+    """A line for each scene: the miner against the baseline, and against nerfstudio's own row where there is one."""
+    lines = []
+    for scene in study.scenes:
+        found = [_against(study, scene, reference) for reference in (study.baseline, study.stock)]
+        told = [sentence for sentence in found if sentence]
+        subjects = [f"On {scene} {study.miner}", "It"]
+        lines.append(" ".join(f"{subject} {said}." for subject, said in zip(subjects, told, strict=False)))
+    return [line for line in lines if line]
+
+
+def _against(study: Study, scene: str, reference: str | None) -> str:
+    """How the miner compares with a reference, by medians over seeds; nothing if they share no finished seed."""
+    if study.miner is None or reference is None:
+        return ""
+
+    def sooner(axis: Axis) -> Column:
+        return Column("", lambda run: study.sooner(run, reference, axis), ratio=True)
+
+    columns = sooner("step"), sooner(study.clock), Column("", lambda run: _final_gain(study, run, reference))
+    steps, time, gain = (study.seed_range([scene], study.miner, column) for column in columns)
+    if steps is None or time is None:
+        return ""
+    if steps.median.low:
+        in_steps, in_time = _sooner(steps.median), _sooner(time.median)
+        if in_steps.endswith(SOONER):
+            in_time = in_time.removesuffix(SOONER)
+        how = f"reached {reference}'s final PSNR {in_steps} in steps, {in_time} in {TIMES[study.clock]}"
+    else:
+        how = f"did not reach {reference}'s final PSNR"
+    parts = [how, f"final {gain.median.low:+.1f} dB"] if gain else [how]
+    of = f"{steps.known} of " if 0 < steps.known < steps.seeds else ""
+    return "; ".join([*parts, f"{of}{steps.seeds} seed{'s' if steps.seeds > 1 else ''}"])
+
+
+def _sooner(times: Between) -> str:
+    if times.known:
+        return f"{times.low:.1f}{SOONER}" if times.low >= 1 else f"{1 / times.low:.1f} times later"
+    if times.high < math.inf:
+        return f"{times.low:.1f} to {times.high:.1f}{SOONER}"
+    return f"more than {times.low:.1f}{SOONER}"
+
+
+def _final_gain(study: Study, run: Run, reference: str) -> Between | None:
+    """PSNR of whole views at the end minus the reference's, dB."""
+    both = [study.runs.get(run._replace(method=method)) for method in (run.method, reference)]
+    finals = [(measured[-1].final or {}).get("psnr") if measured else None for measured in both]
+    mine, theirs = finals
+    return None if mine is None or theirs is None else exactly(mine - theirs)

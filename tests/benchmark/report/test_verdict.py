@@ -1,0 +1,57 @@
+"""The verdict on the hand-worked results."""
+
+import json
+from pathlib import Path
+
+from hand_worked import CURVES, SECONDS, markdown_of, write_run, write_suite
+
+from softmining_nerfstudio.benchmark.report.command import report
+from softmining_nerfstudio.benchmark.report.study import Study, read
+from softmining_nerfstudio.benchmark.report.verdict import verdicts
+
+ABOVE = "On chair mined reached uniform's final PSNR 2.0 times sooner in steps, 1.6 in time; final +2.5 dB; 3 seeds."
+
+
+def study_of(folder: Path, *methods: str) -> Study:
+    return read(folder, "wall", methods).study
+
+
+def test_the_verdict_stands_on_top(folder: Path, capsys) -> None:
+    assert markdown_of(folder).startswith(f"**{ABOVE}**\n")
+    assert " ".join(capsys.readouterr().out.split()).startswith(ABOVE)
+    report(folder, clock="cpu")
+    assert "1.6 in CPU time;" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_target_that_was_missed(folder: Path) -> None:
+    assert verdicts(study_of(folder, "worse")) == [
+        "On chair worse did not reach uniform's final PSNR; final -0.5 dB; 3 seeds."
+    ]
+
+
+def test_each_scene_has_a_verdict_on_its_seeds(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    write_suite(folder, ("chair", "fern"))
+    for scene, method, seed in (("chair", "uniform", 1), ("fern", "uniform", 1), ("fern", "mined", 1)):
+        write_run(folder, scene, method, seed)
+    (line,) = verdicts(study_of(folder))
+    assert line == ABOVE.replace("chair", "fern").replace("3 seeds", "1 seed")
+    assert verdicts(study_of(folder, "uniform")) == []
+
+
+def test_nerfstudios_own_row_is_a_second_reference(folder: Path, monkeypatch) -> None:
+    monkeypatch.setitem(CURVES, "nerfstudio", tuple(value + 1.5 for value in CURVES["uniform"]))
+    monkeypatch.setitem(SECONDS, "nerfstudio", 0.1)
+    record = json.loads((folder / "suite.json").read_text())
+    record["suite"]["methods"] = {"uniform": "", "nerfstudio": "nerfacto-lite", **record["suite"]["methods"]}
+    (folder / "suite.json").write_text(json.dumps(record))
+    for seed in (1, 2, 3):
+        write_run(folder, "chair", "nerfstudio", seed)
+    found = study_of(folder)
+    assert found.miner == "mined"
+    assert found.references == ("uniform", "tuned", "nerfstudio")
+    second = " It reached nerfstudio's final PSNR 1.5 times sooner in steps, 1.2 in time; final +1.0 dB; 3 seeds."
+    assert verdicts(found) == [ABOVE + second]
+    markdown = markdown_of(folder)
+    assert "the reference is uniform, and nerfstudio is nerfacto-lite as nerfstudio trains it" in markdown
+    assert "to nerfstudio's PSNR, steps" in markdown
