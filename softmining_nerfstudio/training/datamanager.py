@@ -96,13 +96,13 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         Raises:
             UserError: what is wrong, and in which file.
         """
-        parser, train, held_out = self.config.dataparser, self.train_dataset, self.eval_dataset
-        assert isinstance(train, SoftMiningDataset)
-        assert isinstance(held_out, SoftMiningDataset)
-        scene.require_cameras(parser, self.train_dataparser_outputs, [train, held_out])
-        for dataset in (train, held_out):
-            dataset.check_files(slack=1 if self._factors else 0)
-        CONSOLE.print(resolution.line(train, parser), markup=False, soft_wrap=True)
+        parser, datasets = self.config.dataparser, (self.train_dataset, self.eval_dataset)
+        scene.require_cameras(parser, self.train_dataparser_outputs, datasets)
+        for dataset in datasets:
+            if isinstance(dataset, SoftMiningDataset):
+                dataset.check_files(slack=1 if self._factors else 0)
+        if comms.is_main_process():
+            CONSOLE.print(resolution.line(self.train_dataset, parser), markup=False, soft_wrap=True)
 
     def create_train_dataset(self) -> TDataset:
         """The training images and cameras."""

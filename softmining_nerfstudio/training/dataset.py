@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,7 +48,7 @@ class SoftMiningDataset(InputDataset):
             raise UserError(
                 f"{modes['RGBA']} has an alpha channel (RGBA), and {modes['RGB']} has none. Expected one kind."
             )
-        if sizes and sizes != list(self.camera_sizes()):
+        if sizes:
             self.cameras.width, self.cameras.height = torch.tensor(sizes).to(self.cameras.width).split(1, dim=1)
 
     def get_data(self, image_idx: int, *arguments: Any, **options: Any) -> dict:
@@ -77,10 +76,6 @@ class SoftMiningDataset(InputDataset):
         with Image.open(self.image_filenames[image_idx]) as image:
             self._require_kind(image_idx, image.mode)
         return super().get_numpy_image(image_idx)
-
-    def camera_sizes(self) -> Iterator[Size]:
-        """Of every camera."""
-        yield from zip(self.cameras.width.flatten().tolist(), self.cameras.height.flatten().tolist(), strict=True)
 
     def _loaded(self, size: Size) -> Size:
         """The size at which nerfstudio loads an image."""
