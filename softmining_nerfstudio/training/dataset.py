@@ -96,9 +96,9 @@ class SoftMiningDataset(InputDataset):
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 if size == camera[::-1] else None
         reason = "" if turned is None else " Width and height are swapped: "
         if turned:
-            reason += "the EXIF orientation of the file turns it, and nerfstudio reads it unturned. "
+            reason += "the EXIF orientation of the file turns it, and nerfstudio reads it unturned."
         elif turned is False:
-            reason += "in the camera, or in the image by its EXIF orientation (the file has none now). "
+            reason += "in the camera, or in the image by its EXIF orientation (the file has none now)."
         raise UserError(
             f"cannot use {name}: it has {width} x {height} pixels, and its camera has "
             f"{round(camera[0] / factor)} x {round(camera[1] / factor)}.{reason} Expected the same size."

@@ -52,7 +52,10 @@ def test_an_image_that_its_exif_orientation_turns_is_recognised(small_capture: C
     turned = Image.Exif()
     turned[0x112] = 6
     small_capture.write(4, Image.new("RGB", (24, 32)), exif=turned)
-    with pytest.raises(UserError, match=r"frame_4.png.*the EXIF orientation of the file turns it"):
+    with pytest.raises(
+        UserError,
+        match=r"frame_4.png.*the EXIF orientation of the file turns it, and nerfstudio reads it unturned. Expected",
+    ):
         small_capture.load()
 
 
