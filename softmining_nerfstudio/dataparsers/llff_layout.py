@@ -1,14 +1,12 @@
 """The LLFF layout on disk: `poses_bounds.npy`, and the images that belong to it.
 
-Reads and checks the images, and makes smaller ones if asked to. `llff.py` explains the numbers.
+Reads and checks the images. `llff.py` explains the numbers, `smaller_images.py` makes a missing folder.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import re
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +18,9 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from PIL import Image
 from torch import Tensor
 
+from softmining_nerfstudio.dataparsers.smaller_images import IMAGE_SUFFIXES, images_in, is_outdated, write_smaller
+
 POSES_FILE = "poses_bounds.npy"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_AUTO_SIDE = 1600
 
 
@@ -79,7 +78,7 @@ def read_views(path: Path) -> Views:
 
 
 def image_folder(data: Path, requested: int | None, views: Views) -> Path:
-    """The folder of images to use. A missing one is made from `images/`.
+    """The folder of images to use. A missing one is made from `images/`; one that was made is kept up to date.
 
     Raises:
         FileNotFoundError: there are no images, or no `images/` for the requested folder.
@@ -87,11 +86,11 @@ def image_folder(data: Path, requested: int | None, views: Views) -> Path:
     exponent = math.ceil(math.log2(max(1.0, views.size.max().item() / MAX_AUTO_SIDE)))
     factor = requested or 2**exponent
     folder = data / ("images" if factor == 1 else f"images_{factor}")
-    if folder.is_dir():
-        return folder
     full = data / "images"
-    if full.is_dir():
-        _downscale(full, folder, factor, views)
+    if full.is_dir() and folder != full and (not folder.is_dir() or is_outdated(folder, full)):
+        files, (width, height) = image_files(full, views)
+        write_smaller(files, folder, (max(1, round(width / factor)), max(1, round(height / factor))))
+    if folder.is_dir():
         return folder
     others = {int(f.name[7:]): f for f in data.iterdir() if re.fullmatch(r"images_[1-9]\d*", f.name) and f.is_dir()}
     if not others:
@@ -104,44 +103,13 @@ def image_folder(data: Path, requested: int | None, views: Views) -> Path:
     return nearest
 
 
-def _downscale(source: Path, folder: Path, factor: int, views: Views) -> None:
-    """Write the images of `source`, `factor` times smaller, to `folder`. It appears whole or not at all.
-
-    Raises:
-        ValueError: an image is unreadable, or the file system refuses the folder.
-    """
-    files, (width, height) = image_files(source, views)
-    CONSOLE.log(f"Writing {len(files)} images, {factor} times smaller, to {folder}.")
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            partial = Path(scratch) / folder.name
-            partial.mkdir()
-            for i, file in enumerate(files):
-                try:
-                    with Image.open(file) as image:
-                        full = image.convert("RGB")
-                except OSError as error:
-                    raise ValueError(f"{file}: cannot be read as an image ({error}).") from error
-                size = (max(1, round(width / factor)), max(1, round(height / factor)))
-                # Numbers keep the order of the rows, whatever the names of the sources.
-                full.resize(size, Image.Resampling.LANCZOS).save(partial / f"image{i:05d}.png")
-            os.rename(partial, folder)
-    except OSError as error:
-        if folder.is_dir():
-            return  # Another run was faster; its folder holds the same.
-        raise ValueError(
-            f"{folder}: cannot be written ({error}). Make {folder.parent} writable, or use the images as they are: "
-            "--downscale-factor 1."
-        ) from error
-
-
 def image_files(folder: Path, views: Views) -> tuple[list[Path], tuple[int, int]]:
     """The images in sorted order, and their common width and height in pixels. Reads only their headers.
 
     Raises:
         ValueError: their number or a size does not fit `poses_bounds.npy`, or a file is no image.
     """
-    files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=lambda file: file.name)
+    files = images_in(folder)
     if len(files) != len(views.poses):
         raise ValueError(
             f"{folder}: found {len(files)} images ({', '.join(IMAGE_SUFFIXES)}), "

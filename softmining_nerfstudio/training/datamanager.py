@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.history import heat_map, over_white, with_walkers
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.training import next_steps, random_state
-from softmining_nerfstudio.training.dataset import SoftMiningDataset, require_frames
+from softmining_nerfstudio.training import lens, next_steps, parsing, random_state, resolution, scene
+from softmining_nerfstudio.training.dataset import SoftMiningDataset
+from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.questions import refuse_questions
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     modules, those of its main branch are not.
 
     Raises:
-        ValueError: if patches are asked for, the pixel sampler is not one that mines, there are no images, or a parser
-            asks what nobody can answer.
+        UserError: if the data cannot be read or learned from, a parser asks what nobody can answer, patches are asked
+            for, or the pixel sampler is not one that mines.
     """
 
     config: SoftMiningDataManagerConfig
@@ -61,12 +62,15 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
 
     def __init__(self, config: SoftMiningDataManagerConfig, *arguments: Any, **options: Any) -> None:
         nn.Module.__init__(self)
-        try:
-            with refuse_questions():
+        scene.require_settings(config.dataparser)
+        with lens.rescaled_with_cameras() as self._factors, refuse_questions():
+            try:
                 super().__init__(config, *arguments, **options)
-        except Exception:
-            require_frames(config.dataparser.data)  # says what is wrong where nerfstudio's parsers do not
-            raise
+            except UserError:
+                raise
+            except Exception as error:
+                parsing.explain(error, config.dataparser)
+                raise
         if self.train_pixel_sampler is not None:
             from softmining_nerfstudio.training.viewer import MiningPanel  # plotly takes a while to import
 
@@ -79,12 +83,27 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         return type(f"SoftMining{dataset.__name__}", (SoftMiningDataset, dataset), {})
 
     def setup_train(self) -> None:
-        """Load the images and set up the sampler; say if its walkers have no drift."""
+        """Check cameras and images, load the images and set up the sampler; say if its walkers have no drift."""
+        self._check_data()
         super().setup_train()
         sampler = self.train_pixel_sampler
         walk = None if sampler is None else sampler.config.recipe.walk
         if isinstance(walk, Langevin) and not walk.needs_score:
             CONSOLE.print("The walkers have no drift: they follow the error by dying and reappearing alone.")
+
+    def _check_data(self) -> None:
+        """Find what is wrong with cameras and images before training does, and say what it trains on.
+
+        Raises:
+            UserError: what is wrong, and in which file.
+        """
+        parser, datasets = self.config.dataparser, (self.train_dataset, self.eval_dataset)
+        scene.require_cameras(parser, self.train_dataparser_outputs, datasets)
+        for dataset in datasets:
+            if isinstance(dataset, SoftMiningDataset):
+                dataset.check_files(slack=1 if self._factors else 0)
+        if comms.is_main_process():
+            CONSOLE.print(resolution.line(self.train_dataset, parser), markup=False, soft_wrap=True)
 
     def create_train_dataset(self) -> TDataset:
         """The training images and cameras."""
@@ -97,9 +116,9 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     def _get_pixel_sampler(self, dataset: InputDataset, num_rays_per_batch: int) -> SoftMiningPixelSampler:
         config = self.config.pixel_sampler
         if self.config.patch_size > 1:
-            raise ValueError(f"soft mining draws single pixels; patch_size is {self.config.patch_size}, expected 1")
+            raise UserError(f"soft mining draws single pixels; patch_size is {self.config.patch_size}, expected 1")
         if not isinstance(config, SoftMiningPixelSamplerConfig):
-            raise ValueError(f"pixel_sampler is {type(config).__name__}; expected SoftMiningPixelSamplerConfig")
+            raise UserError(f"pixel_sampler is {type(config).__name__}; expected SoftMiningPixelSamplerConfig")
         names = [path.name for path in dataset.image_filenames]
         cameras = dataset.cameras
         return config.setup(

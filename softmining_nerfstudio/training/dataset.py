@@ -2,71 +2,113 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+import torch
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
+
+from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.parsing import hint
+
+Size = tuple[int, int]
+"""Width and height, pixels."""
 
 
 class SoftMiningDataset(InputDataset):
     """Images and masks, with errors that name the file. As a mixin before another data set, it names that one's
     files."""
 
+    def check_files(self, slack: int) -> None:
+        """Compare every image with its camera and with the other images, by their headers.
+
+        Args:
+            slack: pixels by which a size may differ, because it was rounded elsewhere. The camera then takes the
+                size of its image.
+
+        Raises:
+            UserError: if a file cannot be read, has other colours or another size than expected.
+        """
+        modes: dict[str, Path] = {}
+        sizes = []
+        for index, name in enumerate(self.image_filenames):
+            try:
+                with Image.open(name) as image:
+                    size, mode = image.size, image.mode
+            except Exception as error:  # PIL raises OSError, SyntaxError, struct.error ...
+                self._refuse(index, error)
+            self._require_kind(index, mode)
+            sizes.append(self._loaded(size))
+            self._require_size(index, sizes[-1], slack)
+            modes.setdefault("RGBA" if mode == "RGBA" else "RGB", name)
+        if len(modes) > 1 and self._dataparser_outputs.alpha_color is None:
+            raise UserError(
+                f"{modes['RGBA']} has an alpha channel (RGBA), and {modes['RGB']} has none. Expected one kind."
+            )
+        if sizes:
+            self.cameras.width, self.cameras.height = torch.tensor(sizes).to(self.cameras.width).split(1, dim=1)
+
     def get_data(self, image_idx: int, *arguments: Any, **options: Any) -> dict:
         """The image, its mask and whatever else the data set holds.
 
         Raises:
-            ValueError: if a file cannot be read, or does not fit the others.
+            UserError: if a file cannot be read, or does not fit its camera.
         """
-        name, masks = self.image_filenames[image_idx], self._dataparser_outputs.mask_filenames
         try:
             data = super().get_data(image_idx, *arguments, **options)
-        except Exception as error:  # PIL raises OSError, SyntaxError, struct.error ...
-            mask = "" if masks is None else f" and a one-channel mask of its size, {masks[image_idx]}"
-            raise ValueError(
-                f"cannot use {name}: {str(error) or type(error).__name__}. Expected a grey, RGB or RGBA image{mask}."
-            ) from error
-        size = tuple(data["image"].shape[1::-1])
-        first_name, first_size = self.__dict__.setdefault("_first", (name, size))
-        if size != first_size and self._cameras_of_one_size():
-            raise ValueError(
-                f"cannot use {name}: it has {size[0]} x {size[1]} pixels, and {first_name} {first_size[0]} x "
-                f"{first_size[1]}. Expected one size, as their cameras have."
-            )
+        except UserError:
+            raise
+        except Exception as error:
+            self._refuse(image_idx, error)
+        height, width = data["image"].shape[:2]
+        self._require_size(image_idx, (width, height), slack=1)
         return data
 
     def get_numpy_image(self, image_idx: int) -> NDArray[np.uint8]:
         """The image [height, width, channels], 8 bits a channel.
 
         Raises:
-            ValueError: if it is of another kind; nerfstudio would take its numbers for colours.
+            UserError: if it is of another kind; nerfstudio would take its numbers for colours.
         """
         with Image.open(self.image_filenames[image_idx]) as image:
-            if image.mode not in ("L", "RGB", "RGBA"):
-                raise ValueError(f"it has colours of the kind {image.mode} (in PIL's terms), not 8 bits a channel")
+            self._require_kind(image_idx, image.mode)
         return super().get_numpy_image(image_idx)
 
-    def _cameras_of_one_size(self) -> bool:
-        return all(len(side.unique()) == 1 for side in (self.cameras.width, self.cameras.height))
+    def _loaded(self, size: Size) -> Size:
+        """The size at which nerfstudio loads an image."""
+        factor = self.scale_factor
+        return size if factor == 1 else (int(size[0] * factor), int(size[1] * factor))
 
+    def _require_kind(self, index: int, mode: str) -> None:
+        if mode not in ("L", "RGB", "RGBA"):
+            self._refuse(index, f"it has colours of the kind {mode} (in PIL's terms), not 8 bits a channel")
 
-def require_frames(data: Path) -> None:
-    """Check that the `transforms*.json` of a capture list frames; several of nerfstudio's parsers index the first one.
+    def _require_size(self, index: int, size: Size, slack: int) -> None:
+        camera = (int(self.cameras.width[index]), int(self.cameras.height[index]))
+        if max(abs(size[0] - camera[0]), abs(size[1] - camera[1])) <= slack:
+            return
+        name, factor = self.image_filenames[index], self.scale_factor
+        with Image.open(name) as image:
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 if size == camera[::-1] else None
+        reason = "" if turned is None else " Width and height are swapped: "
+        if turned:
+            reason += "the EXIF orientation of the file turns it, and nerfstudio reads it unturned."
+        elif turned is False:
+            reason += "in the camera, or in the image by its EXIF orientation (the file has none now)."
+        raise UserError(
+            f"cannot use {name}: it has {width} x {height} pixels, and its camera has "
+            f"{round(camera[0] / factor)} x {round(camera[1] / factor)}.{reason} Expected the same size."
+        )
 
-    Args:
-        data: the folder of the capture, or its file.
-
-    Raises:
-        ValueError: if one of them is not JSON or lists no frames.
-    """
-    for path in [data] if data.suffix == ".json" and data.exists() else sorted(data.glob("transforms*.json")):
-        try:
-            frames = json.loads(path.read_text(encoding="utf-8")).get("frames")
-        except (ValueError, AttributeError) as error:
-            raise ValueError(f"cannot read {path}: {error}. Expected a JSON object with the key frames.") from error
-        if frames == []:
-            raise ValueError(f"{path} lists no frames; expected at least one image")
+    def _refuse(self, index: int, reason: Exception | str) -> NoReturn:
+        name, masks = self.image_filenames[index], self._dataparser_outputs.mask_filenames
+        mask = "" if masks is None else f" and a one-channel mask of its size, {masks[index]}"
+        there = f" {hint(name)}" if isinstance(reason, FileNotFoundError) and not name.exists() else ""
+        raise UserError(
+            f"cannot use {name}: {str(reason) or type(reason).__name__}.{there} "
+            f"Expected a grey, RGB or RGBA image{mask}."
+        ) from (reason if isinstance(reason, Exception) else None)

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 
 from rich.prompt import PromptBase
 
+from softmining_nerfstudio.training.errors import UserError
+
 
 @contextmanager
 def refuse_questions() -> Iterator[None]:
     """Turn a question that meets the end of the input into an error that names the question and the remedy.
 
     Raises:
-        ValueError: rich asked, and nobody answered.
+        UserError: rich asked, and nobody answered.
     """
     try:
         yield
@@ -26,7 +28,7 @@ def refuse_questions() -> Iterator[None]:
         asked = next((" ".join(str(asks.prompt).split()) for asks in frames if isinstance(asks, PromptBase)), None)
         if asked is None:  # a file that ends too soon
             raise
-        raise ValueError(
+        raise UserError(
             f'the data parser asks "{asked}", and nobody can answer without a terminal. Run ns-train once in a '
             "terminal and answer there, or choose what needs no question: --downscale-factor 1 trains on the full-size "
             "images, and a folder images_2 beside images/ holds those of --downscale-factor 2"

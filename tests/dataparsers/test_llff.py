@@ -22,7 +22,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from PIL import Image
 
-from softmining_nerfstudio.dataparsers import llff, llff_layout
+from softmining_nerfstudio.dataparsers import llff, llff_layout, smaller_images
 from softmining_nerfstudio.dataparsers.llff import LLFFDataParserConfig, llff_data
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -472,6 +472,8 @@ def test_fewer_images_than_poses_is_told_with_both_numbers(capture, kept, factor
 
 def test_files_that_are_not_images_by_name_are_passed_over(capture):
     data = capture(forward_facing(2))
+    (data / "images" / "._view_00.png").write_bytes(b"\0\5\x16\7")
+    (data / "images" / ".DS_Store").write_bytes(b"")
     (data / "images" / "notes.txt").write_text("tripod")
     assert len(parse(data).image_filenames) == 1
 
@@ -552,6 +554,6 @@ def foreign_imports(source):
 
 
 def test_it_imports_nothing_that_imports_it():
-    for module in (llff, llff_layout):
+    for module in (llff, llff_layout, smaller_images):
         assert foreign_imports(Path(module.__file__).read_text()) == []
     assert foreign_imports("from nerfstudio.configs.method_configs import a") == ["nerfstudio.configs.method_configs"]

@@ -52,7 +52,7 @@ BAD_IMAGES = {
     "with a palette": (lambda path: Image.new("P", (SIZE, SIZE)).save(path), "of the kind P "),
     "black and white": (lambda path: Image.new("1", (SIZE, SIZE)).save(path), "of the kind 1 "),
     "of 16 bits": (lambda path: Image.new("I;16", (SIZE, SIZE)).save(path), "of the kind I;16.*8 bits a channel"),
-    "of another size": (lambda path: Image.new("RGB", (30, 12)).save(path), "30 x 12.*Expected one size"),
+    "of another size": (lambda path: Image.new("RGB", (30, 12)).save(path), "30 x 12.*Expected the same size"),
 }
 
 
