@@ -63,9 +63,10 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     def __init__(self, config: SoftMiningDataManagerConfig, *arguments: Any, **options: Any) -> None:
         nn.Module.__init__(self)
         scene.require_settings(config.dataparser)
-        with lens.rescaled_with_cameras() as self._factors, refuse_questions():
+        with lens.rescaled_with_cameras() as self._factors:
             try:
-                super().__init__(config, *arguments, **options)
+                with refuse_questions():
+                    super().__init__(config, *arguments, **options)
             except UserError:
                 raise
             except Exception as error:

@@ -1,8 +1,7 @@
 """The scenes, methods and seeds to compare: a TOML file of `configs/`, one line per method and per scene.
 
-The command of a run is `ns-train METHOD <arguments> <own_arguments> <method's words> <scene's words>`. Words are split
-as in a shell; `{data}` stands for the folder given on the command line. If a method's first word is no option, it
-replaces METHOD, and <own_arguments>, which only METHOD needs to know, are left out.
+The command of a run is `ns-train METHOD <arguments> <method's words> <scene's words>`. Words are split as in a shell;
+`{data}` stands for the folder given on the command line. If a method's first word is no option, it replaces METHOD.
 """
 
 from __future__ import annotations
@@ -60,8 +59,6 @@ class Suite:
     title: str = ""
     arguments: str = ""
     """Words that all commands share."""
-    own_arguments: str = ""
-    """Words that the commands of METHOD share."""
     measure_every: int = 100
     """Steps between measurements. The first comes before training, the last after it."""
     eval_pixels: int = 20000
@@ -98,9 +95,8 @@ class Suite:
     def command(self, method: str, scene: str, data: Path | None) -> list[str]:
         """The words after ns-train."""
         words = shlex.split(self.methods[method])
-        own = not words or words[0].startswith("-")
-        words = [self.method, *shlex.split(self.own_arguments), *words] if own else words
-        words = [words[0], *shlex.split(self.arguments), *words[1:], *shlex.split(self.scenes[scene])]
+        name = words.pop(0) if words and not words[0].startswith("-") else self.method
+        words = [name, *shlex.split(self.arguments), *words, *shlex.split(self.scenes[scene])]
         return [word.replace(DATA, str(data)) for word in words]
 
     def require_scenes(self, scenes: Collection[str], data: Path | None) -> None:

@@ -41,7 +41,7 @@ SEEDS = Kind(
     ),
 )
 KINDS = {
-    **dict.fromkeys(("title", "method", "arguments", "own_arguments", "baseline", "tuned_baseline"), WORDS),
+    **dict.fromkeys(("title", "method", "arguments", "baseline", "tuned_baseline"), WORDS),
     **dict.fromkeys(("steps", "measure_every", "eval_pixels", "render_every"), COUNT),
     **dict.fromkeys(("final_views", "strip_view"), NATURAL),
     "seeds": SEEDS,
@@ -95,8 +95,7 @@ def _require_words(source: Source, settings: dict[str, Any]) -> None:
             if other := files.get(file_name(name)):
                 raise SuiteError(f"{where}: {name!r} and {other!r} have the same file name; expected another name")
             files[file_name(name)] = name
-    for key in ("arguments", "own_arguments"):
-        _require_split(source.where(key), key, settings.get(key, ""))
+    _require_split(source.where("arguments"), "arguments", settings.get("arguments", ""))
 
 
 def _require_split(where: str, name: str, words: Any) -> None:

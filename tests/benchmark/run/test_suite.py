@@ -63,15 +63,6 @@ def test_a_command_is_that_of_ns_train(path: Path) -> None:
     ]
 
 
-def test_own_arguments_are_those_of_the_suites_method(path: Path) -> None:
-    path.write_text(GOOD.replace("steps = 100", 'own_arguments = "--sampling-type edges"\nsteps = 100'))
-    suite = suite_file.load(path)
-    common, scene = ["--pipeline.model.near-plane", "1"], ["blender-data", "--data", "d/disc"]
-    own = ["--sampling-type", "edges", "--sampling-type", "uniform"]  # the later one counts
-    assert suite.command("uniform", "disc", Path("d")) == ["softmining-lite", *common, *own, *scene]
-    assert suite.command("stock", "disc", Path("d")) == ["nerfacto", *common, "--mixed-precision", "False", *scene]
-
-
 def test_methods_of_a_seed_are_run_side_by_side(path: Path) -> None:
     suite = suite_file.load(path)
     runs = suite.runs(["stock", "uniform"], ["disc"], suite.seeds)

@@ -1,0 +1,63 @@
+"""The parser that looks at the folder first."""
+
+from pathlib import Path
+
+import pytest
+from nerfstudio.data.dataparsers.blender_dataparser import Blender, BlenderDataParserConfig
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+
+from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
+from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
+from softmining_nerfstudio.dataparsers.llff import LLFFDataParserConfig
+
+
+@pytest.mark.parametrize(
+    ("files", "parser"),
+    [
+        (["transforms.json", "images"], NerfstudioDataParserConfig),
+        (["transforms_train.json", "transforms_val.json"], BlenderDataParserConfig),
+        (["poses_bounds.npy", "images_8"], LLFFDataParserConfig),
+        (["transforms.json", "poses_bounds.npy"], NerfstudioDataParserConfig),
+    ],
+)
+def test_the_files_of_a_folder_name_its_parser(tmp_path: Path, files: list[str], parser: type) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    for found in (AutoDataParserConfig(data=tmp_path).found(), AutoDataParserConfig(demo=True).found(tmp_path)):
+        assert type(found) is parser
+        assert found.data == tmp_path
+
+
+def test_a_transforms_file_by_another_name_is_a_capture(tmp_path: Path) -> None:
+    (path := tmp_path / "half.json").touch()
+    assert AutoDataParserConfig(data=path).found() == NerfstudioDataParserConfig(data=path)
+
+
+@pytest.mark.parametrize("demo", [False, True])
+def test_a_folder_that_is_not_there_is_never_the_demo_scene(tmp_path: Path, demo: bool) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no .*nothing-here"):
+        AutoDataParserConfig(demo=demo).found(tmp_path / "nothing-here")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_demo_scene_is_read_where_no_data_is_named() -> None:
+    assert AutoDataParserConfig(demo=True).found() == DemoSceneDataParserConfig()
+    with pytest.raises(FileNotFoundError, match="--data DIR"):
+        AutoDataParserConfig().found()
+
+
+def test_an_unknown_folder_is_told_by_what_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is empty"):
+        AutoDataParserConfig().found(tmp_path)
+    for name in [*"abcdefghij", ".hidden"]:
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"holds a, b, c, d, e, f, g, h and 2 more.*poses_bounds\.npy"):
+        AutoDataParserConfig().found(tmp_path)
+    with pytest.raises(ValueError, match="is a file"):
+        AutoDataParserConfig().found(tmp_path / "a")
+
+
+def test_it_sets_up_the_parser_of_what_is_there(blender_scene: Path) -> None:
+    parser = AutoDataParserConfig(data=blender_scene).setup()
+    assert isinstance(parser, Blender)
+    assert len(parser.get_dataparser_outputs("train").image_filenames) == 6
