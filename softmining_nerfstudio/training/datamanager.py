@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.history import heat_map, over_white, with_walkers
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.training import lens, next_steps, parsing, random_state, resolution, scene
-from softmining_nerfstudio.training.dataset import SoftMiningDataset
+from softmining_nerfstudio.training import checks, lens, next_steps, parsing, random_state, scene
+from softmining_nerfstudio.training.dataset import SoftMiningDataset, exportable
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.questions import refuse_questions
 
@@ -85,34 +85,21 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
 
     def setup_train(self) -> None:
         """Check cameras and images, load the images and set up the sampler; say if its walkers have no drift."""
-        self._check_data()
+        datasets = (self.train_dataset, self.eval_dataset)
+        checks.require_sound(self.config.dataparser, self.train_dataparser_outputs, datasets, self._factors)
         super().setup_train()
         sampler = self.train_pixel_sampler
         walk = None if sampler is None else sampler.config.recipe.walk
         if isinstance(walk, Langevin) and not walk.needs_score:
             CONSOLE.print("The walkers have no drift: they follow the error by dying and reappearing alone.")
 
-    def _check_data(self) -> None:
-        """Find what is wrong with cameras and images before training does, and say what it trains on.
-
-        Raises:
-            UserError: what is wrong, and in which file.
-        """
-        parser, datasets = self.config.dataparser, (self.train_dataset, self.eval_dataset)
-        scene.require_cameras(parser, self.train_dataparser_outputs, datasets)
-        for dataset in datasets:
-            if isinstance(dataset, SoftMiningDataset):
-                dataset.check_files(slack=1 if self._factors else 0)
-        if comms.is_main_process():
-            CONSOLE.print(resolution.line(self.train_dataset, parser), markup=False, soft_wrap=True)
-
     def create_train_dataset(self) -> TDataset:
         """The training images and cameras."""
-        return _exportable(super().create_train_dataset())
+        return exportable(super().create_train_dataset())
 
     def create_eval_dataset(self) -> TDataset:
         """The held-out images and cameras."""
-        return _exportable(super().create_eval_dataset())
+        return exportable(super().create_eval_dataset())
 
     def _get_pixel_sampler(self, dataset: InputDataset, num_rays_per_batch: int) -> SoftMiningPixelSampler:
         config = self.config.pixel_sampler
@@ -210,10 +197,3 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         if (walkers := sampler.walkers) is not None:
             found["walkers"] = with_walkers(picture, walkers.yx[image], walkers.error[image])
         return found
-
-
-def _exportable(dataset: TDataset) -> TDataset:
-    """Give the cameras metadata: `ns-export cameras` asserts it, and several of nerfstudio's parsers leave it out."""
-    if dataset.cameras.metadata is None:
-        dataset.cameras.metadata = {}
-    return dataset

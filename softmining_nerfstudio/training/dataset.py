@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from softmining_nerfstudio.training.parsing import hint
 
 Size = tuple[int, int]
 """Width and height, pixels."""
+
+Dataset = TypeVar("Dataset", bound=InputDataset)
 
 
 class SoftMiningDataset(InputDataset):
@@ -112,3 +114,10 @@ class SoftMiningDataset(InputDataset):
             f"cannot use {name}: {str(reason) or type(reason).__name__}.{there} "
             f"Expected a grey, RGB or RGBA image{mask}."
         ) from (reason if isinstance(reason, Exception) else None)
+
+
+def exportable(dataset: Dataset) -> Dataset:
+    """Give the cameras metadata: `ns-export cameras` asserts it, and several of nerfstudio's parsers leave it out."""
+    if dataset.cameras.metadata is None:
+        dataset.cameras.metadata = {}
+    return dataset
