@@ -55,7 +55,6 @@ nerfacto_lite = MethodSpecification(
         machine=MachineConfig(device_type=DEVICE),
         steps_per_eval_batch=250,
         steps_per_eval_image=250,
-        steps_per_eval_all_images=LITE_STEPS - 1,
         steps_per_save=500,
         max_num_iterations=LITE_STEPS,
         pipeline=VanillaPipelineConfig(

@@ -21,6 +21,7 @@ from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training.checkpoints import allow_numpy_scalars
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
+from softmining_nerfstudio.training.held_out import OURS
 from softmining_nerfstudio.training.model import mined
 from softmining_nerfstudio.training.optimizers import FusedAdamOptimizerConfig
 from softmining_nerfstudio.training.terminal import MiningEvent as MiningEvent  # by older config.yml files
@@ -56,6 +57,7 @@ def soft_mining(config: TrainerConfig, method_name: str | None = None) -> Traine
         twin.pipeline.datamanager.pixel_sampler.langevin = Langevin(drift=0.0)
     twin.method_name = method_name or f"softmining-{config.method_name}"
     twin.pipeline.model._target = mined(twin.pipeline.model._target)
+    twin.pipeline._target = OURS.get(twin.pipeline._target, twin.pipeline._target)
     if getattr(twin.pipeline.model, "implementation", "torch") == "tcnn":
         twin.pipeline.model.implementation = IMPLEMENTATION  # type: ignore[attr-defined]
     for group in twin.optimizers.values():

@@ -1,4 +1,5 @@
-"""Load nerfstudio 1.1.5's checkpoints: allow the number types that torch >= 2.6 refuses, and require a whole file.
+"""Load nerfstudio 1.1.5's checkpoints: allow the number types that torch >= 2.6 refuses, and require a whole, harmless
+file.
 
 The learning-rate schedulers leave numpy scalars in a checkpoint, and `torch.load` refuses them by default (nerfstudio
 issue #3683). Allowing just these number types is safe; loading arbitrary pickles (`weights_only=False`) is not.
@@ -6,12 +7,16 @@ issue #3683). Allowing just these number types is safe; loading arbitrary pickle
 
 from __future__ import annotations
 
+import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from softmining_nerfstudio.training.errors import UserError
 
 NUMBER_TYPES = (np.float32, np.float64, np.int32, np.int64, np.bool_)
 
@@ -25,26 +30,52 @@ def allow_numpy_scalars() -> None:
     )
 
 
+def step_of(path: Path) -> int | None:
+    """The step in the name of a checkpoint; None if the name is none of nerfstudio's."""
+    found = re.fullmatch(r"step-(\d{9,})\.ckpt", path.name)
+    return int(found[1]) if found else None
+
+
+def all_in(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, the newest one last. Other files there do not count."""
+    return sorted((path for path in folder.glob("step-*.ckpt") if step_of(path) is not None), key=step_of)  # type: ignore[arg-type]
+
+
 def newest(folder: Path) -> Path | None:
-    """The checkpoint that nerfstudio would load from a folder; None if there is none."""
-    return max(folder.glob("step-*.ckpt"), default=None)
+    """The newest checkpoint of a folder; None if there is none."""
+    return next(reversed(all_in(folder)), None)
+
+
+def require_loadable(path: Path) -> None:
+    """Check that a checkpoint is whole, and that it holds tensors and numbers alone. nerfstudio loads it afterwards;
+    torch before 2.6 would then run any code that a file holds.
+
+    Raises:
+        UserError: if it is not there, was cut off, never was a checkpoint, or holds anything else.
+    """
+    require_whole(path)
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # mapped: it reads no tensor
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f": {found[1]}" if found else ""
+        raise UserError(f"{path} is not loaded: it holds more than tensors and numbers{what}") from error
+    except Exception as error:  # a damaged archive: RuntimeError, OSError, EOFError, KeyError ...
+        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
 
 
 def require_whole(path: Path) -> None:
     """Check that a checkpoint has its end, where its table of contents is.
 
     Raises:
-        FileNotFoundError: if it is not there.
-        ValueError: if it was cut off or never was a checkpoint.
+        UserError: if it is not there, was cut off, or never was a checkpoint.
     """
     if zipfile.is_zipfile(path):
         return
-    newest_whole = max(filter(zipfile.is_zipfile, path.parent.glob("step-*.ckpt")), default=None)
+    newest_whole = next(filter(zipfile.is_zipfile, reversed(all_in(path.parent))), None)
     if not path.exists():
         there = f"The newest one there is {newest_whole.name}." if newest_whole else "There is none in that folder."
-        raise FileNotFoundError(f"there is no checkpoint {path} to load. {there}")
+        raise UserError(f"there is no checkpoint {path} to load. {there}")
     remedy = f"Remove it to load {newest_whole}." if newest_whole else "There is no other checkpoint beside it."
     size = path.stat().st_size
-    raise ValueError(
-        f"{path} is not a whole checkpoint: it was cut off at {size} bytes, or is something else. {remedy}"
-    )
+    raise UserError(f"{path} is not a whole checkpoint: it was cut off at {size} bytes, or is something else. {remedy}")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.history import heat_map, over_white, with_walkers
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.training import checks, lens, next_steps, parsing, random_state, scene
+from softmining_nerfstudio.training import cameras, checks, lens, next_steps, parsing, random_state
 from softmining_nerfstudio.training.dataset import SoftMiningDataset, exportable
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.questions import refuse_questions
@@ -29,15 +29,28 @@ from softmining_nerfstudio.training.questions import refuse_questions
 if TYPE_CHECKING:
     from softmining_nerfstudio.training.viewer import MiningPanel
 
+MOST_RAYS = 1 << 20
+"""Of a batch: hundreds of times as many as any method has."""
+
 
 @dataclass
 class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
-    """A ray-based data manager that mines its training rays."""
+    """A ray-based data manager that mines its training rays.
+
+    Raises:
+        ValueError: if a batch has no rays, or absurdly many.
+    """
 
     # `type` would make tyro warn of generic ones
     _target: Type = field(default_factory=lambda: SoftMiningDataManager)  # noqa: UP006
     pixel_sampler: SoftMiningPixelSamplerConfig = field(default_factory=SoftMiningPixelSamplerConfig)
     """Which pixels the training rays go through, and how much each ray counts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("train_num_rays_per_batch", "eval_num_rays_per_batch"):
+            if not 1 <= (rays := getattr(self, name)) <= MOST_RAYS:
+                raise ValueError(f"{name} is {rays}; expected 1 to {MOST_RAYS}")
 
 
 class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
@@ -62,7 +75,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
 
     def __init__(self, config: SoftMiningDataManagerConfig, *arguments: Any, **options: Any) -> None:
         nn.Module.__init__(self)
-        scene.require_settings(config.dataparser)
+        cameras.require_settings(config.dataparser)
         with lens.rescaled_with_cameras() as self._factors:
             try:
                 with refuse_questions():
@@ -177,7 +190,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         def say_what_next(step: int) -> None:
             del step
             if comms.is_main_process():
-                next_steps.say(trainer.config)
+                next_steps.say(trainer)
 
         return [
             *super().get_training_callbacks(training_callback_attributes),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 
-from softmining_nerfstudio.training.errors import MissingFileError, UserError
-from softmining_nerfstudio.training.scene import require_cameras_of_files
+from softmining_nerfstudio.training.cameras import require_cameras_of_files
+from softmining_nerfstudio.training.errors import UserError
 
 EXPECTED = (OSError, ValueError, LookupError, AssertionError, EOFError, ArithmeticError, RuntimeError)
 """What parsers raise on bad data. Other errors are faults of a program."""
@@ -27,9 +27,7 @@ def explain(error: Exception, parser: DataParserConfig) -> None:
         return
     reader = name_of(parser)
     if not parser.data.exists():
-        raise MissingFileError(
-            f"{parser.data.absolute()}: no such file or folder. {reader} expects data there."
-        ) from error
+        raise UserError(f"{parser.data.absolute()}: no such file or folder. {reader} expects data there.") from error
     require_frames(parser.data)
     if not isinstance(error, EXPECTED):
         return
@@ -37,7 +35,7 @@ def explain(error: Exception, parser: DataParserConfig) -> None:
         require_cameras_of_files(parser)
     if isinstance(error, FileNotFoundError) and (path := _path_in(error)) is not None:
         advice = hint(path) if parser.data != Path() else "Name the folder of the data with --data DIR."
-        raise MissingFileError(f"{path}: no such file. {reader} expects it. {advice}".rstrip()) from error
+        raise UserError(f"{path}: no such file. {reader} expects it. {advice}".rstrip()) from error
     reason = (
         str(error) if isinstance(error, OSError | ValueError | AssertionError) else f"{type(error).__name__} {error}"
     )

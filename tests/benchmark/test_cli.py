@@ -93,7 +93,7 @@ def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
     assert {"psnr", "ssim"} <= measured[2].final.keys()
     assert all((tmp_path / str(measurement.render)).exists() for measurement in measured)
     assert "Done loading Nerfstudio checkpoint" in (tmp_path / "logs" / "ship--lmc-seed-1.log").read_text()
-    run = tmp_path / "runs" / "ship--lmc" / "softmining-lite" / "seed-1"
+    run = tmp_path / "runs" / "ship--lmc" / "softmining-lite-lmc" / "seed-1"
     assert (run / "config.yml").exists()
     assert not (run / "nerfstudio_models").exists()
     assert json.loads((tmp_path / "suite.json").read_text())["sessions"][-1]["environment"]["threads"] == "1"

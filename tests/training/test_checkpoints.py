@@ -8,38 +8,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from nerfstudio.configs.base_config import MachineConfig
-from torch import nn
+from small_trainer import trainer
 
 from softmining_nerfstudio.methods import softmining_lite
-from softmining_nerfstudio.training.checkpoints import newest, require_whole
+from softmining_nerfstudio.training.checkpoints import newest, require_loadable, require_whole
+from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer, SoftMiningTrainerConfig
 
 
 class Arbitrary:
     """What a checkpoint has no business to hold."""
-
-
-def trainer(folder: Path, **options: object) -> SoftMiningTrainer:
-    """A trainer whose pipeline is a small layer."""
-    config = SoftMiningTrainerConfig(
-        method_name="softmining-lite",
-        experiment_name="scene",
-        timestamp="run",
-        output_dir=folder,
-        machine=MachineConfig(device_type="cpu"),
-        **options,  # type: ignore[arg-type]
-    )
-    made = config.setup()
-    made.pipeline = nn.Linear(2, 2)
-    made.optimizers = SimpleNamespace(optimizers={}, schedulers={})
-    return made
 
 
 def test_only_numbers_are_allowed_beside_tensors(tmp_path: Path) -> None:
@@ -96,22 +79,6 @@ def test_a_run_killed_while_saving_leaves_its_last_checkpoint_the_newest(tmp_pat
     assert torch.load(newest(made.checkpoint_dir))["step"] == 10
     made.save_checkpoint(30)
     assert [path.name for path in made.checkpoint_dir.parent.iterdir()] == [made.checkpoint_dir.name]
-
-
-def test_a_save_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = trainer(tmp_path)
-    made.save_checkpoint(10)
-
-    def full(*_: object) -> None:
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(torch, "save", full)
-        with pytest.raises(OSError, match="No space"):
-            made.save_checkpoint(20)
-    assert newest(made.checkpoint_dir).name == "step-000000010.ckpt"
-    made.save_checkpoint(20)
-    assert newest(made.checkpoint_dir).name == "step-000000020.ckpt"
 
 
 DAMAGES = {
@@ -180,7 +147,7 @@ def test_training_does_not_start_from_a_checkpoint_that_is_not_there(
     run.mkdir()
     torch.save({"step": 1}, run / "step-000000001.ckpt")
     require_whole(newest(run))
-    with pytest.raises(FileNotFoundError, match=message.format(run=run)):
+    with pytest.raises(UserError, match=message.format(run=run)):
         trainer(tmp_path / "after", **options(run)).setup()
 
 
@@ -189,3 +156,46 @@ def test_a_damaged_checkpoint_without_others_has_no_remedy(tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"step-000000001.ckpt .*\b0 bytes") as caught:
         require_whole(newest(tmp_path))
     assert str(caught.value).count(".ckpt") == 1
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_before_nerfstudio_loads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # as torch before 2.6 loads by default
+    run, mark = tmp_path / "checkpoints", tmp_path / "it ran"
+    run.mkdir()
+    bomb = run / "step-000000001.ckpt"
+    torch.save({"step": 1, "pipeline": Bomb(mark)}, bomb)
+    for options in ({"load_dir": run}, {"load_checkpoint": bomb}):
+        with pytest.raises(UserError, match=r"step-000000001\.ckpt .*more than tensors"):
+            trainer(tmp_path / "after", **options).setup()
+    with pytest.raises(UserError, match="more than tensors"):
+        require_loadable(bomb)
+    assert not mark.exists()
+
+
+class Bomb:
+    """Unpickling it leaves a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.mark,)
+
+
+def test_files_of_other_names_are_no_checkpoints(tmp_path: Path) -> None:
+    made = trainer(tmp_path)
+    made.save_checkpoint(10)
+    others = [".DS_Store", "._step-000000099.ckpt", "step-best.ckpt", "step-000000099.ckpt.tmp", "notes.txt"]
+    for name in others:
+        (made.checkpoint_dir / name).touch()
+    assert newest(made.checkpoint_dir).name == "step-000000010.ckpt"
+    made.save_checkpoint(20)
+    assert sorted(p.name for p in made.checkpoint_dir.iterdir()) == sorted([*others, "step-000000020.ckpt"])
+
+
+def test_an_error_that_a_person_can_mend_ends_without_a_traceback() -> None:
+    code = "from softmining_nerfstudio.training.errors import UserError; raise UserError('the disk is full')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (1, "the disk is full\n")

@@ -12,7 +12,7 @@ from nerfstudio.engine.trainer import TrainerConfig
 from softmining_nerfstudio.benchmark.run.task import parse
 from softmining_nerfstudio.dataparsers.llff import LLFFDataParserConfig
 from softmining_nerfstudio.methods import nerfacto_lite
-from softmining_nerfstudio.training.scenes import CAPTURES, OBJECTS, follow_data
+from softmining_nerfstudio.training.scene_kinds import CAPTURES, OBJECTS, follow_data
 
 LITE_ON_CAPTURES = """--pipeline.datamanager.pixel-sampler.importance.alpha 0.8
   --pipeline.model.near-plane 0.05 --pipeline.model.far-plane 1000 --pipeline.model.background-color last_sample

@@ -16,7 +16,7 @@ from nerfstudio.engine.trainer import TrainerConfig
 
 from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run.suite import file_name
-from softmining_nerfstudio.training.scenes import follow_data
+from softmining_nerfstudio.training.scene_kinds import follow_data
 from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 
 METHODS = [name for name, config in all_methods.items() if not isinstance(config, ExternalMethodDummyTrainerConfig)]

@@ -40,6 +40,8 @@ class MeasuredTrainer(SoftMiningTrainer):
         last: The measurement at the checkpoint that the run goes on from.
     """
 
+    attended = False
+
     def __init__(self, config: Any, task: Task, last: Measurement | None, **options: Any) -> None:
         super().__init__(config, **options)
         self.task = task
@@ -141,7 +143,6 @@ def train(task: Task) -> None:
     last = last_measurement(task, checkpoints)
     if last is not None:
         config.load_dir = checkpoints
-        config.max_num_iterations = task.steps - last.step
     config._target = partial(trainer, task=task, last=last)  # type: ignore[assignment]
     train_loop(0, 1, config)
 

@@ -1,0 +1,58 @@
+"""nerfstudio's pipelines, whose evaluation of all held-out views says what it found and is valid JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nerfstudio.pipelines.base_pipeline import Pipeline, VanillaPipeline
+from nerfstudio.pipelines.dynamic_batch import DynamicBatchPipeline
+from nerfstudio.utils.rich_utils import CONSOLE
+
+_SHOWN = (("psnr", 2, " dB"), ("ssim", 3, ""), ("fine_ssim", 3, ""), ("lpips", 3, ""), ("fine_lpips", 3, ""))
+"""Metric, digits, unit."""
+
+
+def say(which: str, metrics: Mapping[str, Any]) -> None:
+    """Print the qualities among the metrics, in one line."""
+    found = [
+        f"{name.upper()} {float(metrics[name]):.{digits}f}{unit}" for name, digits, unit in _SHOWN if name in metrics
+    ]
+    CONSOLE.print(f"{which}: {', '.join(found)}", soft_wrap=True)
+
+
+class SoftMiningPipelineMixin:
+    """Put before a nerfstudio pipeline."""
+
+    datamanager: Any
+
+    def get_average_eval_image_metrics(
+        self, step: int | None = None, output_path: Any = None, get_std: bool = False
+    ) -> dict[str, float]:
+        """Mean metrics of all held-out views: those that are numbers, of one view no deviation. ns-eval gives no step;
+        it prints no numbers, so they are said here."""
+        views = self.datamanager.eval_dataset
+        if not views:
+            CONSOLE.print("[yellow]There are no held-out views to evaluate.")
+            return {}
+        metrics = super().get_average_eval_image_metrics(step, output_path, get_std)  # type: ignore[misc]
+        metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        if step is None:
+            say(f"Evaluated {len(views)} held-out views", metrics)
+        return metrics
+
+
+class SoftMiningPipeline(SoftMiningPipelineMixin, VanillaPipeline):
+    """nerfstudio's pipeline."""
+
+
+class SoftMiningDynamicBatchPipeline(SoftMiningPipelineMixin, DynamicBatchPipeline):
+    """nerfstudio's pipeline of instant-ngp."""
+
+
+OURS: dict[type[Pipeline], type[Pipeline]] = {
+    VanillaPipeline: SoftMiningPipeline,
+    DynamicBatchPipeline: SoftMiningDynamicBatchPipeline,
+}
+"""By nerfstudio's class."""

@@ -1,0 +1,70 @@
+"""Ctrl-C and SIGTERM end training between two steps; the line that is printed goes on from there."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from softmining_nerfstudio.training.interruption import SIGNALS, Interrupted, Interruption, resume_command
+
+CHECKPOINTS = Path("out puts/scene/softmining-lite/run/nerfstudio_models")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_waits_for_the_end_of_the_step(number: int, status: int) -> None:
+    with Interruption() as interruption:
+        interruption.begin_step(0)
+        os.kill(os.getpid(), number)  # nothing happens yet
+        with pytest.raises(Interrupted) as caught:
+            interruption.end_step()
+    assert caught.value.exit_status == status
+
+
+def test_between_two_steps_it_does_not_wait() -> None:
+    with Interruption() as interruption:
+        interruption.begin_step(0)
+        interruption.end_step()
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_second_signal_ends_at_once() -> None:
+    with Interruption() as interruption:
+        interruption.begin_step(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert [signal.getsignal(number) for number in SIGNALS] == [signal.SIG_DFL] * 2
+
+
+def test_the_handlers_from_before_come_back() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with Interruption():
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    with Interruption(listens=False):
+        assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_signal_that_the_shell_ignores_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interruption():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["", "--load-dir old", "--load_dir=old --load-step 7", "--load-checkpoint old.ckpt"],
+)
+def test_the_line_that_resumes_has_the_arguments_of_this_run(options: str) -> None:
+    words = f"/venv/bin/ns-train softmining-lite --vis tensorboard {options} blender-data --data DIR"
+    assert resume_command(CHECKPOINTS, words.split()) == (
+        f"ns-train softmining-lite --load-dir '{CHECKPOINTS}' --vis tensorboard blender-data --data DIR"
+    )
+
+
+@pytest.mark.parametrize("words", ["python train.py", "ns-train softmining --load-config old/config.yml"])
+def test_other_starts_are_told_what_to_add(words: str) -> None:
+    assert resume_command(CHECKPOINTS, words.split()) == f"the same arguments and --load-dir '{CHECKPOINTS}'"
