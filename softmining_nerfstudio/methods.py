@@ -18,7 +18,7 @@ from nerfstudio.models.nerfacto import NerfactoModelConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
-from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
+from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
 from softmining_nerfstudio.twins import DEVICE, sequential, soft_mining
 
 TWINS = {
@@ -42,9 +42,9 @@ def __getattr__(name: str) -> MethodSpecification:
     from nerfstudio.configs.method_configs import method_configs  # not earlier: see above
 
     parent, description = TWINS[method]
-    return MethodSpecification(
-        soft_mining(sequential(cast(TrainerConfig, method_configs[parent])), method), description
-    )
+    twin = soft_mining(sequential(cast(TrainerConfig, method_configs[parent])), method)
+    cast(VanillaDataManagerConfig, twin.pipeline.datamanager).dataparser = AutoDataParserConfig()
+    return MethodSpecification(twin, description)
 
 
 LITE_STEPS = 1000
@@ -60,7 +60,7 @@ nerfacto_lite = MethodSpecification(
         max_num_iterations=LITE_STEPS,
         pipeline=VanillaPipelineConfig(
             datamanager=VanillaDataManagerConfig(
-                dataparser=DemoSceneDataParserConfig(),
+                dataparser=AutoDataParserConfig(demo=True),
                 train_num_rays_per_batch=1024,
                 eval_num_rays_per_batch=1024,
             ),

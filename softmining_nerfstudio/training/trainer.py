@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.training.checkpoints import newest, require_whole
+from softmining_nerfstudio.training.scenes import follow_data
 
 
 @dataclass
@@ -20,6 +22,19 @@ class SoftMiningTrainerConfig(TrainerConfig):
     """nerfstudio's training options."""
 
     _target: type = field(default_factory=lambda: SoftMiningTrainer)
+
+    def print_to_terminal(self) -> None:
+        """Fit the settings to the data, print them, and say so; ns-train calls this before it records them.
+
+        Raises:
+            SystemExit: the data cannot be read.
+        """
+        try:
+            said = follow_data(self, sys.argv)
+        except (FileNotFoundError, ValueError) as error:
+            raise SystemExit(str(error)) from None
+        super().print_to_terminal()
+        CONSOLE.print(said, markup=False, highlight=False, soft_wrap=True)
 
     def get_checkpoint_dir(self) -> Path:
         """Folder of this run's checkpoints; ns-eval, ns-viewer, ns-render and ns-export ask for it before they load

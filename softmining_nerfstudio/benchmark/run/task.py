@@ -14,6 +14,8 @@ from nerfstudio.engine.trainer import TrainerConfig
 
 from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run.suite import file_name
+from softmining_nerfstudio.training.scenes import follow_data
+from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 
 METHODS = [name for name, config in all_methods.items() if not isinstance(config, ExternalMethodDummyTrainerConfig)]
 
@@ -87,6 +89,8 @@ def configure(task: Task) -> TrainerConfig:
     config = parse(task.command)
     if config.data:  # as ns-train does
         config.pipeline.datamanager.data = config.data
+    if isinstance(config, SoftMiningTrainerConfig):
+        follow_data(config, task.command)
     config.output_dir = Path(task.folder) / "runs"
     config.experiment_name = task.experiment
     config.timestamp = f"seed-{task.seed}"

@@ -1,0 +1,138 @@
+"""What the data says about the scene, and what that means for a method's settings.
+
+Two kinds of scene need different models: an object before a plain background lies within known bounds, a capture
+reaches to the horizon. A method's default fits one kind. `follow_data` changes it to the kind of the data that the user
+named, except where the user gave a flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
+from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
+from nerfstudio.data.dataparsers.dnerf_dataparser import DNeRFDataParserConfig
+from nerfstudio.engine.trainer import TrainerConfig
+
+from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
+
+Settings = Mapping[str, Any]
+"""Path of a field below the pipeline's configuration -> its value."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of scene."""
+
+    name: str
+    """For a sentence that begins with the parser's name."""
+    settings: Settings
+    """For every method that has the fields."""
+    of_methods: Mapping[str, Settings] = field(default_factory=dict)
+    """Further ones, by the name of the method."""
+
+
+OBJECTS = Kind(
+    "objects before a plain background",
+    {
+        "model.near_plane": 2.0,
+        "model.far_plane": 6.0,
+        "model.background_color": "white",
+        "model.disable_scene_contraction": True,
+        "model.distortion_loss_mult": 0.0,
+        "model.use_appearance_embedding": False,
+        "model.camera_optimizer.mode": "off",
+        "model.proposal_initial_sampler": "uniform",
+        "model.average_init_density": 0.1,
+    },
+)
+CAPTURES = Kind(
+    "captures",
+    {"datamanager.pixel_sampler.importance.alpha": 0.8},
+    {
+        "softmining-lite": {  # the others are made for captures
+            "model.near_plane": 0.05,
+            "model.far_plane": 1000.0,
+            "model.background_color": "last_sample",
+            "model.disable_scene_contraction": False,
+            "model.distortion_loss_mult": 0.002,
+            "model.proposal_initial_sampler": "piecewise",
+            "model.average_init_density": 0.01,
+            "model.log2_hashmap_size": 17,
+            "model.max_res": 2048,
+        }
+    },
+)
+OBJECT_PARSERS = (BlenderDataParserConfig, DNeRFDataParserConfig)
+"""Parsers of objects, the demo scene's among them as it derives from the first. All others read captures."""
+
+
+def kind_of(parser: DataParserConfig) -> Kind:
+    """The kind of scene that a parser reads."""
+    return OBJECTS if isinstance(parser, OBJECT_PARSERS) else CAPTURES
+
+
+def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
+    """Name the data's own parser in the configuration and fit the settings to its kind of scene.
+
+    A setting is the user's own if it differs from the registered method's, or if the command names it. A method that is
+    not registered keeps its settings. To do it again changes nothing.
+
+    Args:
+        words: of the command.
+
+    Returns:
+        A sentence that says what was set.
+
+    Raises:
+        FileNotFoundError, ValueError: the data cannot be read; see `AutoDataParserConfig.found`.
+    """
+    from nerfstudio.configs.method_configs import all_methods  # not earlier: it imports our methods
+
+    datamanager = config.pipeline.datamanager
+    if isinstance(parser := datamanager.dataparser, AutoDataParserConfig):  # type: ignore[attr-defined]
+        parser = parser.found(datamanager.data)
+        config.pipeline = _with(config.pipeline, "datamanager.dataparser", parser)
+    kind, default = kind_of(parser), all_methods.get(config.method_name or "")
+    changes: dict[str, Any] = {}
+    if default is not None:
+        flags = {word.partition("=")[0].replace("_", "-") for word in words}
+        wanted = {**kind.settings, **kind.of_methods.get(default.method_name or "", {})}
+        for path, value in wanted.items():
+            own = _at(default.pipeline, path)
+            given = f"--pipeline.{path}".replace("_", "-") in flags or _at(config.pipeline, path) != own
+            if own not in (value, None) and not given:
+                changes[path] = value
+    for path, value in changes.items():
+        config.pipeline = _with(config.pipeline, path, value)
+    named = ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in _readable(changes).items())
+    settings = f"set {named}; flags of your own come first" if named else "the settings stay as they are"
+    return f"{_name(parser)} reads {kind.name}: {settings}."
+
+
+def _readable(changes: Settings) -> Settings:
+    """Paths whose last part says enough."""
+    return {path.replace("camera_optimizer.mode", "camera_optimizer"): value for path, value in changes.items()}
+
+
+def _name(parser: DataParserConfig) -> str:
+    """What ns-train calls a parser."""
+    from nerfstudio.configs.dataparser_configs import all_dataparsers  # not earlier, as above
+
+    names = (name for name, config in all_dataparsers.items() if type(config) is type(parser))
+    return next(names, type(parser).__name__)
+
+
+def _at(config: Any, path: str) -> Any:
+    """The value at a path of fields; None where there is none."""
+    for name in path.split("."):
+        config = getattr(config, name, None)
+    return config
+
+
+def _with(config: Any, path: str, value: Any) -> Any:
+    """A configuration with another value at a path of fields. The given one stays as it is."""
+    name, _, rest = path.partition(".")
+    return replace(config, **{name: _with(getattr(config, name), rest, value) if rest else value})

@@ -1,0 +1,119 @@
+"""Settings that follow the data, through the command line's own parser."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from nerfstudio.configs.method_configs import all_methods
+from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
+from nerfstudio.engine.trainer import TrainerConfig
+
+from softmining_nerfstudio.benchmark.run.task import parse
+from softmining_nerfstudio.dataparsers.llff import LLFFDataParserConfig
+from softmining_nerfstudio.methods import nerfacto_lite
+from softmining_nerfstudio.training.scenes import CAPTURES, OBJECTS, follow_data
+
+LITE_ON_CAPTURES = """--pipeline.datamanager.pixel-sampler.importance.alpha 0.8
+  --pipeline.model.near-plane 0.05 --pipeline.model.far-plane 1000 --pipeline.model.background-color last_sample
+  --pipeline.model.disable-scene-contraction False --pipeline.model.proposal-initial-sampler piecewise
+  --pipeline.model.log2-hashmap-size 17 --pipeline.model.max-res 2048 --pipeline.model.average-init-density 0.01
+  --pipeline.model.distortion-loss-mult 0.002"""
+NERFACTO_ON_OBJECTS = """--pipeline.model.near-plane 2 --pipeline.model.far-plane 6
+  --pipeline.model.background-color white --pipeline.model.disable-scene-contraction True
+  --pipeline.model.proposal-initial-sampler uniform --pipeline.model.average-init-density 0.1
+  --pipeline.model.distortion-loss-mult 0 --pipeline.model.use-appearance-embedding False
+  --pipeline.model.camera-optimizer.mode off"""
+"""The words that the two kinds of method needed on the other kind of data."""
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    (tmp_path / "poses_bounds.npy").touch()
+    return tmp_path
+
+
+def followed(words: str, data: Path, *more: object) -> tuple[TrainerConfig, str]:
+    """The configuration of a command, as ns-train goes on with it, and what is said."""
+    command = [*words.split(), "--data", str(data), *map(str, more)]
+    config = parse(command)
+    config.pipeline.datamanager.data = config.data
+    return config, follow_data(config, command)
+
+
+def settings(config: TrainerConfig) -> tuple[object, object]:
+    return config.pipeline.model, config.pipeline.datamanager.pixel_sampler
+
+
+@pytest.mark.parametrize("sampling_type", ["dmc", "uniform"])
+def test_the_small_model_needs_no_further_words_for_a_capture(capture: Path, sampling_type: str) -> None:
+    method = f"softmining-lite --sampling-type {sampling_type} "
+    config, said = followed(method, capture)
+    assert config.pipeline.datamanager.dataparser == LLFFDataParserConfig(data=capture)
+    assert settings(config) == settings(parse((method + LITE_ON_CAPTURES).split()))
+    assert said.startswith("llff-data reads captures: set alpha 0.8, near_plane 0.05")
+
+
+@pytest.mark.parametrize("method", ["softmining", "softmining-big", "softmining-huge"])
+def test_nerfacto_needs_no_further_words_for_an_object(blender_scene: Path, method: str) -> None:
+    config, said = followed(method, blender_scene)
+    assert config.pipeline.datamanager.dataparser == BlenderDataParserConfig(data=blender_scene)
+    assert settings(config) == settings(parse([method, *NERFACTO_ON_OBJECTS.split()]))
+    assert "camera_optimizer off" in said
+
+
+def test_a_method_on_the_data_it_is_made_for_stays_as_it_is(blender_scene: Path, capture: Path) -> None:
+    config, said = followed("softmining-lite", blender_scene)
+    assert settings(config) == settings(all_methods["softmining-lite"])
+    assert "the settings stay as they are" in said
+    assert followed("softmining", capture)[0].pipeline.model == all_methods["softmining"].pipeline.model
+    for path, value in OBJECTS.settings.items():  # nerfacto-lite, which follows nothing, is made for objects, too
+        assert eval(f"model.{path}", {"model": nerfacto_lite.config.pipeline}) == value
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--pipeline.model.near-plane", 0.3), ("--pipeline.model.near_plane", 2.0)]
+)
+def test_a_flag_comes_first_though_it_repeats_the_default(capture: Path, flag: str, value: float) -> None:
+    config, said = followed("softmining-lite", capture, flag, value)
+    assert config.pipeline.model.near_plane == value
+    assert config.pipeline.model.far_plane == 1000.0
+    assert "near_plane" not in said
+    assert followed("softmining-lite", capture, f"{flag}={value}")[0].pipeline.model.near_plane == value
+
+
+def test_a_named_parser_is_followed_likewise(capture: Path) -> None:
+    command = ["softmining-lite", "nerfstudio-data", "--data", str(capture)]
+    follow_data(config := parse(command), command)
+    assert config.pipeline.model.max_res == CAPTURES.of_methods["softmining-lite"]["model.max_res"]
+
+
+def test_the_recorded_configuration_has_the_settings_and_the_parser(
+    capture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = parse(["softmining-lite"])
+    config.pipeline.datamanager.data = capture  # as ns-train does with --data
+    monkeypatch.setattr(sys, "argv", ["ns-train", "softmining-lite"])
+    config.print_to_terminal()
+    assert "llff-data reads captures" in capsys.readouterr().out
+    saved = yaml.load(yaml.dump(config), Loader=yaml.Loader)
+    assert saved.pipeline.model == config.pipeline.model
+    assert isinstance(saved.pipeline.datamanager.dataparser, LLFFDataParserConfig)
+    before = yaml.dump(config)
+    follow_data(config)
+    assert yaml.dump(config) == before
+
+
+@pytest.mark.parametrize("method", ["softmining-lite", "softmining"])
+def test_data_that_is_not_there_ends_the_command_in_a_line(method: str, tmp_path: Path) -> None:
+    config = parse([method])
+    config.pipeline.datamanager.data = tmp_path / "nothing-here"
+    with pytest.raises(SystemExit, match=r"there is no .*nothing-here"):
+        config.print_to_terminal()
+
+
+@pytest.mark.parametrize("method", ["softmining-vanilla", "softmining-tensorf", "softmining-ngp", "softmining-depth"])
+def test_every_twin_follows_the_data_as_far_as_it_has_the_settings(method: str, blender_scene: Path) -> None:
+    config, _ = followed(method, blender_scene)
+    assert getattr(config.pipeline.model, "near_plane", 2.0) == 2.0
+    assert isinstance(config.pipeline.datamanager.dataparser, BlenderDataParserConfig)
