@@ -111,5 +111,5 @@ nerfacto_lite = MethodSpecification(
 
 softmining_lite = MethodSpecification(
     soft_mining(nerfacto_lite.config, "softmining-lite"),
-    description="A small nerfacto on soft-mined rays: objects on a plain background, in minutes on a laptop's CPU.",
+    description="A small nerfacto on soft-mined rays: an object or a capture, in minutes on a laptop's CPU.",
 )
