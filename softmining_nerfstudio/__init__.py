@@ -11,4 +11,21 @@ torch alone. The rooms around it fit it into nerfstudio, which finds them throug
     benchmark        `softmining-bench`
 """
 
+import sys
+import warnings
+
 __version__ = "0.1.0"
+
+BEYOND_A_USER = (
+    (FutureWarning, r"`torch\.jit\.script` is deprecated", r"torch\.jit\."),
+    (FutureWarning, r"`torch\.cuda\.amp\.", r"nerfstudio\.|nerfacc\."),
+    (UserWarning, r"Using a non-tuple sequence for multidimensional indexing", r"nerfstudio\."),
+    (UserWarning, r"This DataLoader will create \d+ worker processes", r"torch\.utils\.data\."),
+    (UserWarning, r"Converting a tensor with requires_grad=True to a scalar", r"nerfstudio\.utils\.writer"),
+)
+"""Torch's warnings about nerfstudio's code: category, and patterns of the message and of the module. Nobody sees them
+who did not ask for warnings with -W or PYTHONWARNINGS."""
+
+if not sys.warnoptions:
+    for category, message, module in BEYOND_A_USER:
+        warnings.filterwarnings("ignore", message, category, module)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from copy import deepcopy
-from dataclasses import dataclass, fields
-from enum import Enum
-from typing import Any, TypeVar, Union, get_args, get_origin
+from dataclasses import fields
+from typing import Any, TypeVar, get_args, get_origin
 
 import torch
-from nerfstudio.configs.base_config import LocalWriterConfig
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
 from nerfstudio.data.datamanagers.parallel_datamanager import ParallelDataManagerConfig
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
@@ -18,7 +16,6 @@ from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.models.depth_nerfacto import DepthNerfactoModel
 from nerfstudio.models.instant_ngp import NGPModel
 from nerfstudio.models.tensorf import TensoRFModel
-from nerfstudio.utils.writer import EventName
 
 from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
@@ -26,6 +23,8 @@ from softmining_nerfstudio.training.checkpoints import allow_numpy_scalars
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.training.model import mined
 from softmining_nerfstudio.training.optimizers import FusedAdamOptimizerConfig
+from softmining_nerfstudio.training.terminal import MiningEvent as MiningEvent  # by older config.yml files
+from softmining_nerfstudio.training.terminal import SoftMiningLocalWriterConfig
 from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 
 allow_numpy_scalars()  # here, as every ns-* command imports its methods before it loads a checkpoint
@@ -38,30 +37,6 @@ NO_SCORE = (TensoRFModel, NGPModel, DepthNerfactoModel)
 third the depth loss reaches the pixels, too. Their walkers have no drift, even with lmc."""
 
 Config = TypeVar("Config")
-
-
-class MiningEvent(Enum):
-    """Mining numbers for the terminal, beside nerfstudio's own."""
-
-    MEAN_ERROR = "Mean Error"
-    EFFECTIVE_SAMPLES = "Effective Samples"
-    REDRAWN = "Redrawn"
-    ON_EDGES = "On Edges"
-    ALPHA = "Alpha"
-
-
-@dataclass
-class SoftMiningLocalWriterConfig(LocalWriterConfig):
-    """The terminal's table of numbers."""
-
-    stats_to_track: tuple[Union[EventName, MiningEvent], ...] = (  # type: ignore[assignment]
-        EventName.ITER_TRAIN_TIME,
-        EventName.TRAIN_RAYS_PER_SEC,
-        EventName.CURR_TEST_PSNR,
-        EventName.ETA,
-        *MiningEvent,
-    )
-    """specifies which stats will be logged/printed to terminal"""
 
 
 def soft_mining(config: TrainerConfig, method_name: str | None = None) -> TrainerConfig:

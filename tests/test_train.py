@@ -68,8 +68,9 @@ def test_training_exits_by_itself_and_says_what_next(trained: tuple[Path, str]) 
     assert "Training on cpu, torch implementation" in printed
     for command in ("ns-viewer", "ns-eval", "ns-render", "ns-export"):
         assert re.search(rf"{command}.*{folder / 'config.yml'}", printed)
-    for number in ("Mean Error", "Effective Samples", "Redrawn", "On Edges", "Alpha", "Test PSNR"):
-        assert number in printed
+    header = next(line for line in printed.splitlines() if line.startswith("Step (% done)"))
+    assert re.split(r"\s{2,}", header)[1:3] == ["ETA", "Test PSNR"]
+    assert re.search(r"^30 \(75\.0%\)  .*\d s +\d+\.\d\d dB +\d+ ms", printed, re.MULTILINE)
     assert re.search(rf"All held-out views after {STEPS} steps: PSNR \d+\.\d\d dB, SSIM 0\.\d+", printed)
 
 
