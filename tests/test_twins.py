@@ -25,6 +25,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from PIL import Image
 from torch import nn
 
+from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
 from softmining_nerfstudio.methods import TWINS
 from softmining_nerfstudio.sampling.ahead import Ahead
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer
@@ -156,9 +157,10 @@ def test_a_twin_differs_from_its_parent_in_the_mining_only(name: str, parent: st
         "implementation": 0,
     }
     assert twin.pipeline.model._target.mined_from is config.pipeline.model._target
-    for field_name in set(vars(config.pipeline.datamanager)) - {"_target", "pixel_sampler", "collate_fn"}:
+    for field_name in set(vars(config.pipeline.datamanager)) - {"_target", "pixel_sampler", "collate_fn", "dataparser"}:
         ours = getattr(twin.pipeline.datamanager, field_name)
         assert ours == getattr(config.pipeline.datamanager, field_name), field_name
+    assert twin.pipeline.datamanager.dataparser == AutoDataParserConfig()
     assert twin._target is SoftMiningTrainer
 
 

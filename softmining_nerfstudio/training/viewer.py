@@ -20,15 +20,16 @@ import viser.transforms as vtf
 from jaxtyping import Float
 from nerfstudio.viewer.viewer import Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
-from plotly.subplots import make_subplots
 from torch import Tensor
-from viser import GuiEvent
+from viser import ClientHandle, GuiApi, GuiEvent, GuiInputHandle
 
 from softmining_nerfstudio.mining.pixels.cells import GRID
 from softmining_nerfstudio.mining.walks import Diffusion, Langevin, Walk
-from softmining_nerfstudio.sampling.history import History, error_colours
+from softmining_nerfstudio.sampling.history import error_colours
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.training import figures
 from softmining_nerfstudio.training.rendering import current_error
+from softmining_nerfstudio.training.viewpoint import before_the_scene
 
 SHARE = 0.02
 """Largest share of the time for drawing."""
@@ -36,10 +37,21 @@ WALKERS = "/soft_mining/walkers"
 
 
 NOISE: dict[type[Walk], tuple[str, float, float]] = {
-    Langevin: ("Noise, px", 32.0, 0.5),
-    Diffusion: ("Noise, of the size", 0.25, 0.005),
+    Langevin: ("Noise, pixels", 32.0, 0.5),
+    Diffusion: ("Noise, image sides", 0.25, 0.005),
 }
 """Label, end and step of a walk's noise slider."""
+HINTS = {
+    "Sampling": "uniform turns mining off. The walkers wait, and go on when it is on again.",
+    "Noise, pixels": "Standard deviation of a walker's step, in pixels. Larger: walkers search further away.",
+    "Noise, image sides": "Standard deviation of a walker's step, in image sides. Larger: walkers search further away.",
+    "Respawned share": "Fraction of the walkers that dies at each step and reappears on edges, 0 to 1.",
+    "Alpha": "Correction of the loss for how often a ray is drawn. 0: hard mining, 1: unbiased importance sampling.",
+    "Uniform share": "Fraction of each batch that is drawn uniformly, 0 to 1. Larger revisits easy regions more often.",
+    "Re-draw": "Kill all walkers; new ones start on edges.",
+    "Image": "Number of the training image that the maps below show, in the order of the data.",
+}
+"""What a control does, by its label."""
 Change = Callable[[SoftMiningPixelSamplerConfig, Any], SoftMiningPixelSamplerConfig]
 """What a control makes of the settings, by its new value."""
 
@@ -64,34 +76,40 @@ class MiningPanel(ViewerControl):
         recipe, corrected = config.recipe, self.sampler.miner.strategy.corrected
         changes: list[tuple[Any, Change]] = []
         with gui.add_folder("Soft mining", expand_by_default=False):
-            self.live = gui.add_checkbox("Live", False, hint="Draw walkers and plots while training goes on")
+            self.live = gui.add_checkbox("Live", False, hint="Draw walkers and plots, while training goes on, too.")
             kinds = tuple(dict.fromkeys((config.sampling_type, "uniform")))
-            self.sampling = gui.add_dropdown("Sampling", kinds, initial_value=kinds[0])
+            self.sampling = gui.add_dropdown("Sampling", kinds, initial_value=kinds[0], hint=HINTS["Sampling"])
             changes.append((self.sampling, lambda config, value: replace(config, sampling_type=value)))
             if recipe.walk is not None:
                 label, most, step = NOISE[type(recipe.walk)]
                 noise, respawned = recipe.walk.noise, round(recipe.walk.respawn_fraction, 2)
-                self.noise = gui.add_slider(label, 0.0, max(most, noise), step, noise)
-                self.respawned = gui.add_slider("Respawned share", 0.0, 1.0, 0.01, respawned)
+                self.noise = _slider(gui, label, max(most, noise), step, noise)
+                self.respawned = _slider(gui, "Respawned share", 1.0, 0.01, respawned)
                 changes.append((self.noise, partial(_with_walk, type(recipe.walk), "noise")))
                 changes.append((self.respawned, partial(_with_walk, type(recipe.walk), "respawn_fraction")))
             if corrected:
-                self.alpha = gui.add_slider("Alpha", 0.0, 1.0, 0.05, config.importance.alpha)
+                self.alpha = _slider(gui, "Alpha", 1.0, 0.05, config.importance.alpha)
                 changes.append((self.alpha, lambda c, value: replace(c, importance=replace(c.importance, alpha=value))))
             if len(kinds) > 1:
-                self.uniform = gui.add_slider("Uniform share", 0.0, 1.0, 0.05, config.uniform_fraction)
+                self.uniform = _slider(gui, "Uniform share", 1.0, 0.05, config.uniform_fraction)
                 changes.append((self.uniform, lambda config, value: replace(config, uniform_fraction=value)))
-            self.redraw = gui.add_button("Re-draw all walkers", visible=recipe.walk is not None)
-            self.image = gui.add_slider("Image", 0, len(self.sampler.image_names) - 1, 1, 0)
-            self.image_plot = gui.add_plotly(go.Figure(), visible=False)
-            self.curves_plot = gui.add_plotly(go.Figure(), visible=False)
-            self.images_plot = gui.add_plotly(go.Figure(), visible=False)
+            self.redraw = gui.add_button("Re-draw all walkers", visible=recipe.walk is not None, hint=HINTS["Re-draw"])
+            self.image = _slider(gui, "Image", len(self.sampler.image_names) - 1, 1, 0)
+            self.plots = [gui.add_plotly(go.Figure(), visible=False) for _ in range(3)]
         for handle, changed in changes:
             handle.on_update(partial(self._change, changed))
         self.redraw.on_click(lambda _: self._while_training_waits(self.sampler.restart))
         self.live.on_update(lambda _: self._show(self.live.value))
         self.image.on_update(lambda _: self._show(self.live.value))
         self._viewer = viewer
+        if getattr(viewer, "trainer", None) is None:  # ns-viewer: nothing is drawn that these could change
+            for handle in (*(handle for handle, _ in changes), self.redraw):
+                handle.visible = False
+        viewer.viser_server.on_client_connect(self._show_scene)
+
+    def _show_scene(self, client: ClientHandle) -> None:
+        """Let a new browser look at the scene."""
+        before_the_scene(self._viewer.pipeline.datamanager.train_dataset.cameras).show(client)
 
     @property
     def shown_image(self) -> int:
@@ -114,16 +132,29 @@ class MiningPanel(ViewerControl):
         self._next_drawing = now + (now - start) / SHARE
 
     def draw(self) -> None:
-        """Draw walkers and plots as they are now."""
+        """Draw walkers and plots as they are now. A plot of what is not known yet is not shown."""
         points, colours = self._walkers()
-        server, image = self._viewer.viser_server, self.image.value
-        rays, error = self.history.of_image(image), self._error_now(image)
-        with server.atomic():
-            server.scene.add_point_cloud(WALKERS, points, colours, point_size=0.008, point_shape="circle")
-            maps = {"rays of the last steps": (rays, "Inferno"), "error now": (error, "Turbo")}
-            self.image_plot.figure = _heat_maps(maps, self._height_by_width())
-            self.curves_plot.figure = _curves_figure(self.history)
-            self.images_plot.figure = _images_figure(self.history.per_image(len(self.sampler.image_names)))
+        drawn = self._figures(self.image.value)
+        with self._viewer.viser_server.atomic():
+            self._viewer.viser_server.scene.add_point_cloud(
+                WALKERS, points, colours, point_size=0.008, point_shape="circle"
+            )
+            for plot, figure in zip(self.plots, drawn, strict=True):
+                if figure is not None:
+                    plot.figure = figure
+                plot.visible = figure is not None and self.live.value
+
+    def _figures(self, image: int) -> tuple[go.Figure | None, ...]:
+        """Maps of an image, curves over steps, errors of all images; those of the past need a training's history."""
+        maps = {"error now": (self._error_now(image), "Turbo")}
+        errors = self.history.per_image(len(self.sampler.image_names))
+        if self.history:
+            maps = {"rays of the last steps": (self.history.of_image(image), "Inferno"), **maps}
+        return (
+            figures.heat_maps(maps, self._height_by_width()),
+            figures.curves(self.history) if self.history.names() else None,
+            figures.error_of_images(errors) if errors.isfinite().any() else None,
+        )
 
     def _error_now(self, image: int) -> Float[Tensor, "grid grid"]:
         """Error in the middle of each cell: no more rays than a small batch has, quick on a CPU, too."""
@@ -138,11 +169,11 @@ class MiningPanel(ViewerControl):
 
     def _show(self, shown: bool) -> None:
         """Draw at once, or remove the drawing."""
-        for plot in (self.image_plot, self.curves_plot, self.images_plot):
-            plot.visible = shown
         if shown:
             self._while_training_waits(self.draw)
         else:
+            for plot in self.plots:
+                plot.visible = False
             self._viewer.viser_server.scene.add_point_cloud(WALKERS, np.zeros((0, 3)), np.zeros((0, 3)))
 
     def _while_training_waits(self, act: Callable[[], None]) -> None:
@@ -167,6 +198,12 @@ class MiningPanel(ViewerControl):
         return np.concatenate(points).astype(np.float32), error_colours(torch.cat(errors)).numpy()
 
 
+def _slider(gui: GuiApi, label: str, most: float, step: float, value: float) -> GuiInputHandle[Any]:
+    """A slider from 0 with a readable mark at each end; viser's own marks are whole numbers."""
+    marks = tuple((at, f"{at:g}") for at in (0, most))
+    return gui.add_slider(label, type(step)(0), most, step, value, marks=marks, hint=HINTS[label])
+
+
 def _with_walk(
     kind: type[Walk], field: str, config: SoftMiningPixelSamplerConfig, value: float
 ) -> SoftMiningPixelSamplerConfig:
@@ -187,40 +224,3 @@ def on_frustum(yx: Float[Tensor, "n 2"], camera: Any, scale: float) -> Float[Ten
     factor = scale / (x * y / 3) ** (1 / 3)
     down, right = (yx / torch.tensor([height, width]) * 2 - 1).unbind(-1)
     return torch.stack([right * x, down * y, torch.ones_like(right)], -1) * factor
-
-
-def _heat_maps(maps: dict[str, tuple[Tensor, str]], height_by_width: float) -> go.Figure:
-    """Maps of an image side by side, by title, and their colour scales, in the proportions of the image."""
-    figure = make_subplots(1, len(maps), subplot_titles=tuple(maps))
-    for column, (values, colours) in enumerate(maps.values(), 1):
-        most = float(values.max()) or 1.0  # no ray at all is none, not a medium number
-        heat = go.Heatmap(z=values.tolist(), zmin=0, zmax=most, colorscale=colours, showscale=False)
-        figure.add_trace(heat, 1, column)
-        ratio, along = height_by_width * values.shape[1] / values.shape[0], "x" if column == 1 else f"x{column}"
-        figure.update_yaxes(row=1, col=column, scaleanchor=along, scaleratio=ratio)
-    figure.update_xaxes(showticklabels=False, constrain="domain")
-    figure.update_yaxes(showticklabels=False, constrain="domain", autorange="reversed")
-    return _laid_out(figure)
-
-
-def _curves_figure(history: History) -> go.Figure:
-    names = history.names()
-    figure = make_subplots(max(1, len(names)), 1, shared_xaxes=True, subplot_titles=names, vertical_spacing=0.08)
-    for row, name in enumerate(names, 1):
-        steps, values = history.curve(name)
-        figure.add_trace(go.Scatter(x=steps, y=values, mode="lines"), row, 1)
-    return _laid_out(figure)
-
-
-def _images_figure(errors: Tensor) -> go.Figure:
-    figure = make_subplots(1, 1, subplot_titles=("mean error of each image's rays",))
-    figure.add_trace(go.Bar(y=[None if e != e else e for e in errors.tolist()]))  # NaN: no ray
-    return _laid_out(figure)
-
-
-def _laid_out(figure: go.Figure) -> go.Figure:
-    """In the viewer's colours, and small enough for its side bar."""
-    figure.update_annotations(font_size=11)
-    return figure.update_layout(
-        margin={"l": 30, "r": 10, "t": 30, "b": 25}, template="plotly_dark", showlegend=False, font_size=9
-    )

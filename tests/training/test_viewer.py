@@ -84,7 +84,7 @@ def test_every_control_changes_the_sampler_whatever_it_started_from(
     config = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
     sampler.reconfigure(replace(config, **{walk: replace(getattr(config, walk), noise=noise)}))
     panel = MiningPanel(sampler)
-    panel._setup(SimpleNamespace(viser_server=server, train_lock=None))
+    panel._setup(SimpleNamespace(viser_server=server, train_lock=None, trainer=object()))
     try:
         assert panel.noise.value == noise
         mine(made, 2)
@@ -120,9 +120,43 @@ def test_the_panel_has_the_controls_that_the_recipe_has(
     server = viser.ViserServer(port=free_port(), verbose=False)
     try:
         panel = MiningPanel(made.train_pixel_sampler)
-        panel._setup(SimpleNamespace(viser_server=server, train_lock=None))
+        panel._setup(SimpleNamespace(viser_server=server, train_lock=None, trainer=object()))
         assert {name for name in ("noise", "respawned", "alpha", "uniform") if hasattr(panel, name)} == controls
         assert panel.redraw.visible == ("noise" in controls)
+    finally:
+        server.stop()
+
+
+def test_every_control_has_a_hint_and_every_slider_readable_ends(blender_scene: Path) -> None:
+    for sampling_type in ("dmc", "lmc"):
+        panel, gui = MiningPanel(manager(blender_scene, sampling_type).train_pixel_sampler), MagicMock()
+        panel._setup(SimpleNamespace(viser_server=SimpleNamespace(gui=gui, on_client_connect=MagicMock())))
+        controls = [call for name, _, call in gui.mock_calls if name in ("add_slider", "add_checkbox", "add_button")]
+        assert len(controls) >= 6
+        assert all(options["hint"].endswith(".") for options in controls)
+        for (_, least, most, *_), options in gui.add_slider.call_args_list:
+            assert options["marks"] == ((least, "0"), (most, f"{most:g}"))
+
+
+def test_live_shows_what_is_known_and_no_empty_plot(blender_scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before training, and as in ns-viewer, the error alone; during training all three plots."""
+    made = manager(blender_scene)
+    server = viser.ViserServer(port=free_port(), verbose=False)
+    panel = MiningPanel(made.train_pixel_sampler)
+    monkeypatch.setattr(panel, "_error_now", lambda image: torch.ones(4, 4))
+    monkeypatch.setattr(panel, "_height_by_width", lambda: 1.0)
+    try:
+        panel._setup(SimpleNamespace(viser_server=server, train_lock=None, trainer=None))
+        assert not any(handle.visible for handle in (panel.noise, panel.sampling, panel.redraw))
+        panel.live.value = True
+        wait_until(lambda: [plot.visible for plot in panel.plots] == [True, False, False])
+        assert [trace.type for trace in panel.plots[0].figure.data] == ["heatmap"]
+        mine(made, 2)
+        made.train_pixel_sampler.history.add_statistics(0, {"Mean Error": 0.5})
+        panel.draw()
+        assert all(plot.visible and plot.figure.data for plot in panel.plots)
+        panel.live.value = False
+        wait_until(lambda: not any(plot.visible for plot in panel.plots))
     finally:
         server.stop()
 
@@ -231,7 +265,7 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
         slider = page.get_by_role("slider").nth(0)
         page.wait_for_timeout(1000)
         sliders = page.locator("[role=slider]")
-        row = page.locator("div", has=page.get_by_text("Noise, of the size", exact=True)).last
+        row = page.locator("div", has=page.get_by_text("Noise, image sides", exact=True)).last
         slider = row.locator("xpath=following::*[@role='slider'][1]")
         slider.focus()
         for _ in range(4):
