@@ -16,6 +16,7 @@ from typing import Any
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training.checkpoints import newest, require_loadable, step_of
 from softmining_nerfstudio.training.errors import UserError
@@ -91,7 +92,10 @@ class RunFolderConfig(TrainerConfig):
     def set_experiment_name(self) -> None:
         """Name the experiment after the data, wherever they were named."""
         datamanager = self.pipeline.datamanager
-        data = datamanager.data or getattr(getattr(datamanager, "dataparser", None), "data", None)
+        parser = getattr(datamanager, "dataparser", None)
+        if isinstance(parser, AutoDataParserConfig) and parser.demo and not (datamanager.data or parser.data):
+            parser = parser.found()
+        data = datamanager.data or getattr(parser, "data", None)
         if self.experiment_name is None and data is not None:
             folder = data.resolve()
             self.experiment_name = (folder.parent if folder.is_file() else folder).name or None

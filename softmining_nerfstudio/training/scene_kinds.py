@@ -74,6 +74,17 @@ def kind_of(parser: DataParserConfig) -> Kind:
     return OBJECTS if isinstance(parser, OBJECT_PARSERS) else CAPTURES
 
 
+def parser_of(config: TrainerConfig) -> DataParserConfig:
+    """The parser of the data, found by what lies there if the user named none.
+
+    Raises:
+        FileNotFoundError, ValueError: the data cannot be read; see `AutoDataParserConfig.found`.
+    """
+    datamanager = config.pipeline.datamanager
+    parser = datamanager.dataparser  # type: ignore[attr-defined]
+    return parser.found(datamanager.data) if isinstance(parser, AutoDataParserConfig) else parser
+
+
 def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
     """Name the data's own parser in the configuration and fit the settings to its kind of scene.
 
@@ -91,9 +102,8 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
     """
     from nerfstudio.configs.method_configs import all_methods  # not earlier: it imports our methods
 
-    datamanager = config.pipeline.datamanager
-    if isinstance(parser := datamanager.dataparser, AutoDataParserConfig):  # type: ignore[attr-defined]
-        parser = parser.found(datamanager.data)
+    parser = parser_of(config)
+    if parser is not config.pipeline.datamanager.dataparser:  # type: ignore[attr-defined]
         config.pipeline = _with(config.pipeline, "datamanager.dataparser", parser)
     kind, default = kind_of(parser), all_methods.get(config.method_name or "")
     changes: dict[str, Any] = {}

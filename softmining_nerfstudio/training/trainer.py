@@ -26,7 +26,7 @@ from softmining_nerfstudio.training.divergence import (
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.interruption import Interrupted, Interruption, say_stopped
 from softmining_nerfstudio.training.run_folder import RunFolderConfig, require_resumable
-from softmining_nerfstudio.training.scene_kinds import follow_data
+from softmining_nerfstudio.training.scene_kinds import follow_data, parser_of
 from softmining_nerfstudio.training.threads import leave_busy_cores_alone
 
 _ALL_VIEWS = "Eval Images Metrics Dict (all images)"
@@ -49,16 +49,21 @@ class SoftMiningTrainerConfig(RunFolderConfig):
         if self.max_num_iterations < 1:
             raise ValueError(f"max_num_iterations is {self.max_num_iterations}; expected at least 1")
 
-    def print_to_terminal(self) -> None:
-        """Fit the settings to the data, print them, and say so; ns-train calls this before it records them.
+    def set_timestamp(self) -> None:
+        """Name the run, and make its folder, if its data can be read; ns-train calls this first.
 
         Raises:
             UserError: the data cannot be read.
         """
         try:
-            said = follow_data(self, sys.argv)
+            parser_of(self)
         except (FileNotFoundError, ValueError) as error:
             raise UserError(str(error)) from error
+        super().set_timestamp()
+
+    def print_to_terminal(self) -> None:
+        """Fit the settings to the data, print them, and say so; ns-train calls this before it records them."""
+        said = follow_data(self, sys.argv)
         super().print_to_terminal()
         CONSOLE.print(said, markup=False, highlight=False, soft_wrap=True)
 

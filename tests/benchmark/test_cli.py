@@ -23,7 +23,7 @@ STEPS = 20
         (("run", "no.toml"), "no.toml"),
         (
             ("run", str(DEMO), "--only-methods", "nerf"),
-            "'nerf'. Allowed: uniform, dmc, lmc",
+            "'nerf'. Allowed: uniform, nerfstudio, dmc, lmc",
         ),
         (("run", str(DEMO), "--only-scenes", "car"), "'car'. Allowed: ship"),
         (("run", str(DEMO), "--steps", "0"), "--steps is 0"),

@@ -13,6 +13,7 @@ from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataPars
 from PIL import Image
 
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
+from softmining_nerfstudio.training.errors import UserError
 
 SIZE = 24
 
@@ -116,12 +117,12 @@ def test_an_image_damaged_during_training_is_named(scene: Path) -> None:
 @pytest.mark.parametrize("name", ["transforms_train.json", "transforms_val.json"])
 def test_a_missing_list_of_frames_is_named(scene: Path, name: str) -> None:
     (scene / name).unlink()
-    with pytest.raises((FileNotFoundError, AssertionError), match=name):
+    with pytest.raises(UserError, match=name):
         load(BlenderDataParserConfig(data=scene))
 
 
 def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises((FileNotFoundError, AssertionError), match="nowhere"):
+    with pytest.raises(UserError, match="nowhere"):
         load(BlenderDataParserConfig(data=tmp_path / "nowhere"))
 
 
