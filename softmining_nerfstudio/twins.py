@@ -24,7 +24,6 @@ from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, So
 from softmining_nerfstudio.training.held_out import OURS
 from softmining_nerfstudio.training.model import mined
 from softmining_nerfstudio.training.optimizers import FusedAdamOptimizerConfig
-from softmining_nerfstudio.training.terminal import MiningEvent as MiningEvent  # by older config.yml files
 from softmining_nerfstudio.training.terminal import SoftMiningLocalWriterConfig
 from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 
