@@ -13,6 +13,7 @@ from softmining_nerfstudio.mining import miner as module
 from softmining_nerfstudio.mining.footprint import Footprint
 from softmining_nerfstudio.mining.importance import Importance
 from softmining_nerfstudio.mining.miner import Miner
+from softmining_nerfstudio.mining.pixels.edge_strength import EDGE_STRENGTHS
 from softmining_nerfstudio.mining.pixels.images import Images, Packed
 from softmining_nerfstudio.mining.recipes import RECIPES, SAMPLING_TYPES, recipe_of
 from softmining_nerfstudio.mining.strategies.spread import SpreadEstimate
@@ -206,7 +207,7 @@ def test_another_measure_of_edges_takes_effect_while_training():
     miner = miner_of("edges", 1, uniform_share=UniformShare(0.0))
     train(miner, images, 2, 2000)
     for measure in ("contrast", "sobel"):
-        miner.reconfigure(replace(miner.recipe, edges_by=measure))
+        miner.reconfigure(replace(miner.recipe, edge_strength=EDGE_STRENGTHS[measure]))
         column = train(miner, images, 1, 2000)[0].pixel[:, 1]
         shares[measure] = float(((column == 99) | (column == 100)).float().mean())
     assert shares["contrast"] < 0.5 < 0.65 < shares["sobel"]
