@@ -24,6 +24,7 @@ from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, So
 from softmining_nerfstudio.training.held_out import OURS
 from softmining_nerfstudio.training.model import mined
 from softmining_nerfstudio.training.optimizers import FusedAdamOptimizerConfig
+from softmining_nerfstudio.training.schedule import cooling
 from softmining_nerfstudio.training.terminal import SoftMiningLocalWriterConfig
 from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 
@@ -35,6 +36,9 @@ IMPLEMENTATION = "tcnn" if DEVICE == "cuda" and importlib.util.find_spec("tinycu
 NO_SCORE = (TensoRFModel, NGPModel, DepthNerfactoModel)
 """Models that give pixels no gradient of the colour loss alone: the first two detach their sample positions, and in the
 third the depth loss reaches the pixels, too. Their walkers have no drift, even with lmc."""
+
+CAMERAS = "camera_opt"
+"""nerfstudio's name of the optimizer of the camera poses, whose learning rate falls early, however long training is."""
 
 Config = TypeVar("Config")
 
@@ -69,6 +73,9 @@ def soft_mining(config: TrainerConfig, method_name: str | None = None) -> Traine
     twin.viewer.websocket_host = "127.0.0.1"
     if type(twin) is not TrainerConfig or twin._target is not Trainer:
         return twin  # a trainer of its own
+    for name, group in twin.optimizers.items():
+        if name != CAMERAS:
+            group["scheduler"] = cooling(group["scheduler"])
     return _with_fields_of(twin, SoftMiningTrainerConfig)
 
 

@@ -12,7 +12,7 @@ import yaml
 from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion, all_descriptions, all_methods
 from nerfstudio.engine.trainer import TrainerConfig
 
-from softmining_nerfstudio.methods import TWINS, softmining_lite
+from softmining_nerfstudio.methods import TWINS, nerfacto_lite, softmining_lite
 
 METHODS = (*TWINS, "softmining-lite")
 
@@ -52,9 +52,15 @@ def test_a_mistyped_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--sampling-type" in printed
 
 
-def test_softmining_lite_ends_by_itself_and_keeps_its_learning_rate_after_its_schedule() -> None:
-    config = softmining_lite.config
+def test_softmining_lite_ends_by_itself_in_half_of_the_steps_of_its_reference() -> None:
+    config, reference = softmining_lite.config, nerfacto_lite.config
     assert config.viewer.quit_on_train_completion
+    assert 2 * config.max_num_iterations == reference.max_num_iterations
+    assert config.pipeline.model.proposal_weights_anneal_max_num_iters <= config.max_num_iterations / 2
+
+
+def test_nerfacto_lite_keeps_its_learning_rate_after_its_schedule() -> None:
+    config = nerfacto_lite.config
     optimizer, schedule = config.optimizers["fields"]["optimizer"], config.optimizers["fields"]["scheduler"]
     made = optimizer.setup([torch.nn.Parameter(torch.zeros(1))])
     factor = schedule.setup().get_scheduler(made, lr_init=optimizer.lr).lr_lambdas[0]

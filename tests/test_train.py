@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from softmining_nerfstudio.training.checkpoints import allow_numpy_scalars
+from softmining_nerfstudio.training.checkpoints import allow_numpy_scalars, course_in, newest
 
 COMMANDS = Path(sys.executable).parent
 HAS_OPEN3D = subprocess.run([sys.executable, "-c", "import open3d"], capture_output=True, check=False).returncode == 0
@@ -134,6 +134,28 @@ def test_a_resumed_run_goes_on_bit_for_bit(trained: tuple[Path, str], tmp_path: 
     resumed = tmp_path / "demo-scene" / "softmining-lite" / "resumed"
     expected = sampler_state(whole, STEPS - 1)
     torch.testing.assert_close(sampler_state(resumed, STEPS - 1), expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_run_that_has_ended_is_trained_on_from_before_its_cool_down(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    load = ("--load-dir", trained[0] / "nerfstudio_models")
+    done = run(*train_command(tmp_path, "longer", *load, "--max-num-iterations", STEPS + 8))
+    assert f"Going on from before the cool-down, step-{0.7 * STEPS - 1:09.0f}.ckpt" in done.stdout
+    assert f"All held-out views after {STEPS + 8} steps" in done.stdout
+    kept = list((tmp_path / "demo-scene" / "softmining-lite" / "longer" / "before_cool_down").iterdir())
+    assert [path.name for path in kept] == [f"step-{0.7 * (STEPS + 8) - 0.6:09.0f}.ckpt"]
+
+
+def test_a_run_of_minutes_ends_after_them_also_when_resumed(tmp_path: Path) -> None:
+    run(*train_command(tmp_path, "first", "--minutes", 0.03))
+    folder = tmp_path / "demo-scene" / "softmining-lite"
+    load = ("--load-dir", folder / "first" / "nerfstudio_models")
+    run(*train_command(tmp_path, "second", *load, "--minutes", 0.06))
+    for name, minutes in (("first", 0.03), ("second", 0.06)):
+        course = course_in(newest(folder / name / "nerfstudio_models"))
+        assert minutes * 60 <= course.seconds < minutes * 60 + 1  # a step more
+        assert course.cooled == 1
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ from torch import nn
 from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
 from softmining_nerfstudio.methods import TWINS
 from softmining_nerfstudio.sampling.ahead import Ahead
+from softmining_nerfstudio.training.schedule import cooling
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer
-from softmining_nerfstudio.twins import sequential, soft_mining
+from softmining_nerfstudio.twins import CAMERAS, sequential, soft_mining
 
 RAYS = 64
 SMALL = {
@@ -148,7 +149,8 @@ def test_a_twin_differs_from_its_parent_in_the_mining_only(name: str, parent: st
     twin, config = all_methods[name], sequential(all_methods[parent])
     assert twin.method_name == name
     for group, made in config.optimizers.items():
-        assert twin.optimizers[group]["scheduler"] == made["scheduler"]
+        own = made["scheduler"] if group == CAMERAS else cooling(made["scheduler"])
+        assert twin.optimizers[group]["scheduler"] == own
         assert vars(twin.optimizers[group]["optimizer"]) | {"_target": 0} == vars(made["optimizer"]) | {"_target": 0}
     assert twin.max_num_iterations == config.max_num_iterations
     assert type(twin.pipeline) is type(config.pipeline)

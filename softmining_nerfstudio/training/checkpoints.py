@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.errors import UserError
 
 NUMBER_TYPES = (np.float32, np.float64, np.int32, np.int64, np.bool_)
@@ -47,8 +48,7 @@ def newest(folder: Path) -> Path | None:
 
 
 def require_loadable(path: Path) -> None:
-    """Check that a checkpoint is whole, and that it holds tensors and numbers alone. nerfstudio loads it afterwards;
-    torch before 2.6 would then run any code that a file holds.
+    """Check that a checkpoint is whole, and that it holds tensors and numbers alone. nerfstudio loads it afterwards.
 
     Raises:
         UserError: if it is not there, was cut off, never was a checkpoint, or holds anything else.
@@ -62,6 +62,13 @@ def require_loadable(path: Path) -> None:
         raise UserError(f"{path} is not loaded: it holds more than tensors and numbers{what}") from error
     except Exception as error:  # a damaged archive: RuntimeError, OSError, EOFError, KeyError ...
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def course_in(path: Path) -> Course | None:
+    """The course of the training that wrote a checkpoint; None if it does not say."""
+    saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    course = saved["pipeline"].get("datamanager._extra_state", {}).get("course")
+    return None if course is None else Course(**course)
 
 
 def require_whole(path: Path) -> None:

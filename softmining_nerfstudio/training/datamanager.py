@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Type, get_args  # noqa: UP035
 
@@ -22,6 +22,7 @@ from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.history import heat_map, over_white, with_walkers
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training import cameras, checks, lens, next_steps, parsing, random_state
+from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.dataset import SoftMiningDataset, exportable
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.questions import refuse_questions
@@ -70,6 +71,8 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
 
     panel: MiningPanel | None = None
     """The viewer finds it here."""
+    course: Course | None = None
+    """The trainer's; checkpoints keep it."""
     _random_state: dict[str, Any] | None = None
     """From the checkpoint that was loaded, until training goes on."""
 
@@ -150,7 +153,11 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint needs besides tensors of fixed shape, so that training goes on as if never interrupted."""
         sampler = self.train_pixel_sampler
-        return {"sampler": None if sampler is None else sampler.state(), "random": random_state.capture()}
+        return {
+            "sampler": None if sampler is None else sampler.state(),
+            "random": random_state.capture(),
+            "course": None if self.course is None else asdict(self.course),
+        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Go on where a checkpoint was written.

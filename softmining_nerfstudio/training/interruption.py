@@ -14,7 +14,10 @@ from typing import Any
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from softmining_nerfstudio.training.course import Course
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LENGTH = ("--max-num-iterations", "--minutes")
 _LOADING = ("--load-dir", "--load-step", "--load-checkpoint")
 
 
@@ -71,26 +74,40 @@ class Interruption:
             raise Interrupted(number)
 
 
-def say_stopped(step: int, checkpoints: Path) -> None:
-    """Print how to go on after the last complete step."""
-    CONSOLE.print(f"Stopped after {step + 1} steps. Resume with:")
-    CONSOLE.print(f"  {resume_command(checkpoints)}", soft_wrap=True, markup=False, highlight=False)
+def say_stopped(course: Course, checkpoints: Path) -> None:
+    """Print how to go on after the last complete step, and how to cool down from there and end."""
+    commands = {f"Stopped after {course.steps} steps. Resume with:": resume_command(checkpoints)}
+    if course.share and not course.cooling:
+        total = course.steps + course.steps_to_finish
+        commands["Or cool down from there and finish, with:"] = resume_command(checkpoints, steps=total)
+    for what, command in commands.items():
+        CONSOLE.print(what)
+        CONSOLE.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)
 
 
-def resume_command(checkpoints: Path, arguments: Sequence[str] | None = None) -> str:
-    """The command that goes on from the newest checkpoint of a folder, with the arguments of this process."""
+def resume_command(checkpoints: Path, arguments: Sequence[str] | None = None, steps: int | None = None) -> str:
+    """The command that goes on from the newest checkpoint of a folder, with the arguments of this process.
+
+    Args:
+        steps: to train in all; as many as were asked for by default.
+    """
     program, *words = arguments or sys.argv
-    if Path(program).stem != "ns-train" or any(_is(word, "--load-config") for word in words):
-        return f"the same arguments and --load-dir {shlex.quote(str(checkpoints))}"
+    length = [] if steps is None else ["--max-num-iterations", str(steps)]
+    load = ["--load-dir", str(checkpoints)]
+    if any(_is(word, "--load-config") for word in words):  # it takes the place of all options
+        return f"the options of that configuration and {shlex.join([*length, *load])}, without --load-config"
+    if Path(program).stem != "ns-train":
+        return f"the same arguments and {shlex.join([*length, *load])}"
     method, *options = words
+    replaced = _LOADING if steps is None else (*_LOADING, *_LENGTH)
     kept: list[str] = []
     while options:
         word = options.pop(0)
-        if not any(_is(word, name) for name in _LOADING):
+        if not any(_is(word, name) for name in replaced):
             kept.append(word)
         elif "=" not in word:
             options.pop(0)  # its value
-    return shlex.join(["ns-train", method, "--load-dir", str(checkpoints), *kept])
+    return shlex.join(["ns-train", method, *load, *length, *kept])
 
 
 def _is(word: str, option: str) -> bool:

@@ -1,38 +1,39 @@
-"""nerfstudio's Trainer. Whatever ends it, a whole and finite checkpoint stays, and a line says how to go on."""
+"""nerfstudio's Trainer, for as long as was asked for, with a cool-down at its end."""
 
 from __future__ import annotations
 
-import copy
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
-from nerfstudio.engine.trainer import Trainer
+from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.utils import comms, writer
-from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import distributed
 
-from softmining_nerfstudio.training import held_out, saving
-from softmining_nerfstudio.training.checkpoints import newest, step_of
-from softmining_nerfstudio.training.divergence import (
-    require_finite_losses,
-    require_finite_parameters,
-    telling_of_memory,
-)
+from softmining_nerfstudio.training import held_out
+from softmining_nerfstudio.training.course import Course
+from softmining_nerfstudio.training.divergence import require_finite_losses, telling_of_memory
 from softmining_nerfstudio.training.errors import UserError
-from softmining_nerfstudio.training.interruption import Interrupted, Interruption, say_stopped
-from softmining_nerfstudio.training.run_folder import RunFolderConfig, require_resumable
+from softmining_nerfstudio.training.interruption import Interrupted, Interruption
+from softmining_nerfstudio.training.resumable import ResumableTrainer
+from softmining_nerfstudio.training.run_folder import RunFolderConfig
 from softmining_nerfstudio.training.scene_kinds import follow_data, parser_of
+from softmining_nerfstudio.training.schedule import on_course
 from softmining_nerfstudio.training.threads import leave_busy_cores_alone
 
 _ALL_VIEWS = "Eval Images Metrics Dict (all images)"
 """nerfstudio's name of that event."""
 _STEPS_PER_CHECK_ON_GPU = 10
 """A check of the losses waits for the GPU."""
+_STEPS_PER_AGREEMENT = 10
+"""Of several processes, on the time and on the end."""
+_ENDLESS = sys.maxsize // 2
+"""Steps of nerfstudio's loop, which the course ends."""
 
 
 @dataclass
@@ -40,14 +41,23 @@ class SoftMiningTrainerConfig(RunFolderConfig):
     """nerfstudio's training options.
 
     Raises:
-        ValueError: if there are no steps to train.
+        ValueError: if there are no steps to train, or the length or its cool-down is none.
     """
 
     _target: type = field(default_factory=lambda: SoftMiningTrainer)
+    minutes: float | None = None
+    """Train for this long in place of max-num-iterations steps. Evaluation, checkpoints and the first step, which
+    compiles, do not count. A resumed training goes on to this total."""
+    cool_down: float = 0.3
+    """Larger anneals for longer: fraction of the training, at its end, in which the learning rates fall. 0: the
+    method's own schedule, as nerfstudio has it."""
 
     def __post_init__(self) -> None:
         if self.max_num_iterations < 1:
             raise ValueError(f"max_num_iterations is {self.max_num_iterations}; expected at least 1")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(f"minutes is {self.minutes}; expected more than 0")
+        course_of(self)  # refuses the rest
 
     def set_timestamp(self) -> None:
         """Name the run, and make its folder, if its data can be read; ns-train calls this first.
@@ -68,98 +78,77 @@ class SoftMiningTrainerConfig(RunFolderConfig):
         CONSOLE.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
-class SoftMiningTrainer(Trainer):
-    """Trains like nerfstudio's Trainer, to a total of max_num_iterations steps. A run that is killed at any moment can
-    be resumed."""
+def course_of(config: Any) -> Course:
+    """The course that a trainer's configuration asks for; a stock one's has no cool-down."""
+    minutes, share = getattr(config, "minutes", None), getattr(config, "cool_down", 0.0)
+    return (
+        Course(config.max_num_iterations, "steps", share) if minutes is None else Course(60 * minutes, "seconds", share)
+    )
+
+
+class SoftMiningTrainer(ResumableTrainer):
+    """Trains like nerfstudio's Trainer, to a total of steps or minutes."""
 
     config: SoftMiningTrainerConfig
-    attended = True
-    """Whether signals end it with a checkpoint, and all held-out views are evaluated at the end."""
-    _done: int | None = None
-    """The last step that is complete."""
-    _saved: int | None = None
+    _finish_wanted = False
     _evaluated: int | None = None
+    _begun = 0.0
+    """When the step at work began."""
+    _uncounted = 0.0
+    """Seconds of training that the course has not been told yet."""
+
+    def __init__(self, config: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(config, *arguments, **options)
+        self.course = course_of(config)
 
     def setup(self, *arguments: Any, **options: Any) -> None:
-        """Check that the checkpoint to resume from is there, whole and harmless, then set up.
-
-        Raises:
-            UserError: if it is not.
-        """
-        require_resumable(self.config)
+        """Set up, with threads for the cores that are idle."""
         if torch.device(self.device).type == "cpu":
             leave_busy_cores_alone()
-        with self._interruption():
-            super().setup(*arguments, **options)
+        super().setup(*arguments, **options)
 
-    def _load_checkpoint(self) -> None:
-        folder, step = self.config.load_dir, self.config.load_step
-        if folder is not None and step is None and (latest := newest(folder)) is not None:
-            step = step_of(latest)  # or nerfstudio takes every name in that folder for a step
-        with self._options(load_step=step):
-            super()._load_checkpoint()
+    def setup_optimizers(self) -> Optimizers:
+        """Optimizers whose learning rates follow the course."""
+        with self.options(optimizers=on_course(self.config.optimizers, self.course)):
+            return super().setup_optimizers()
 
     def train(self) -> None:
-        """Train up to the number of steps that was asked for.
+        """Train for as long as was asked for.
 
         Raises:
             SystemExit: a signal has ended it, with the exit status of that signal.
             UserError: training has diverged, or its last checkpoint cannot be saved.
         """
-        total = self.config.max_num_iterations
-        if self._start_step >= total:
+        course = self.course
+        if course.finished:
             CONSOLE.print(
-                f"The checkpoint has {self._start_step} steps and {total} were asked for: nothing is left to train. "
-                "A larger --max-num-iterations goes on.",
+                f"The checkpoint has {course.steps} steps, {course.seconds / 60:.1f} minutes of training: nothing is "
+                "left of what was asked for. More --max-num-iterations or --minutes go on.",
                 soft_wrap=True,
             )
             return
-        with self._interruption() as interruption, self._options(max_num_iterations=total - self._start_step):
-
-            def end(step: int) -> None:
-                self._done = step
-                interruption.end_step()
-
+        with self.interruption() as interruption, self.options(max_num_iterations=_ENDLESS):
             self.callbacks = [
-                TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], interruption.begin_step),
+                TrainingCallback(
+                    [TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], partial(self._begin_step, interruption)
+                ),
                 *self.callbacks,
-                TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], end),
+                TrainingCallback(
+                    [TrainingCallbackLocation.AFTER_TRAIN_ITERATION], partial(self._end_step, interruption)
+                ),
             ]
             try:
                 super().train()
             except FloatingPointError as error:
                 raise UserError(str(error)) from error
 
-    @contextmanager
-    def _interruption(self) -> Iterator[Interruption]:
-        """Within this context, a signal ends the process with a checkpoint and the line that resumes."""
-        try:
-            with Interruption(self.attended and self.world_size == 1) as interruption:
-                try:
-                    yield interruption
-                except Interrupted:
-                    self._stop()
-                    raise
-        except Interrupted as error:
-            raise SystemExit(error.exit_status) from None
+    def finish(self) -> None:
+        """Cool down from the next step on, then end; the viewer's button calls this."""
+        self._finish_wanted = True
 
-    def _stop(self) -> None:
-        self.training_state = "completed"
-        if self._done is None:
-            CONSOLE.print("Stopped before the first step: there is nothing new to save.")
-            return
-        self.save_checkpoint(self._done)
-        say_stopped(self._done, self.checkpoint_dir)
-
-    @contextmanager
-    def _options(self, **changes: Any) -> Iterator[None]:
-        """Within this context, some options are others."""
-        asked, self.config = self.config, copy.copy(self.config)
-        vars(self.config).update(changes)
-        try:
-            yield
-        finally:
-            self.config = asked
+    def _begin_step(self, interruption: Interruption, step: int) -> None:
+        interruption.begin_step(step)
+        self._begun = time.perf_counter()
 
     def train_iteration(self, step: int) -> Any:
         """One step.
@@ -172,7 +161,36 @@ class SoftMiningTrainer(Trainer):
         looks = not self.device.startswith("cuda") or step % _STEPS_PER_CHECK_ON_GPU == 0
         if looks and not self.grad_scaler.is_enabled():  # which skips a step whose gradient is not finite
             require_finite_losses(losses, self.pipeline, step, self.checkpoint_dir)
+        if step > self._start_step:  # the first one compiles
+            self._uncounted += time.perf_counter() - self._begun
         return loss, losses, metrics
+
+    def _end_step(self, interruption: Interruption, step: int) -> None:
+        """Count the step, keep a checkpoint if the next one is the first to cool down, end if it was the last."""
+        course, cooled_before = self.course, self.course.cooling
+        seconds, finish = self._told(step)
+        course.add_step(seconds)
+        if finish:
+            course.finish()
+        if self.attended and course.cooling and not cooled_before and not course.finished:
+            self.save_before_cool_down()
+        self.stop_training |= course.finished
+        timed = writer.GLOBAL_BUFFER["events"].get(writer.EventName.ITER_TRAIN_TIME.value)
+        step_seconds = timed["avg"] if timed else time.perf_counter() - self._begun
+        writer.GLOBAL_BUFFER["max_iter"] = course.expected_steps(step_seconds)  # nerfstudio's time left follows it
+        interruption.end_step()
+
+    def _told(self, step: int) -> tuple[float, bool]:
+        """Seconds since this was last told, and whether to finish; of several processes the first one tells all, now
+        and then, as they must agree."""
+        if self.world_size > 1 and step % _STEPS_PER_AGREEMENT:
+            return 0.0, False
+        told = torch.tensor([self._uncounted, self._finish_wanted], dtype=torch.float64)
+        self._uncounted, self._finish_wanted = 0.0, False
+        if self.world_size > 1:
+            told = told.to(self.device)
+            distributed.broadcast(told, src=0)
+        return float(told[0]), bool(told[1])
 
     def eval_iteration(self, step: int) -> None:
         """Evaluate if it is due, and show the PSNR of held-out views in the terminal; nerfstudio only logs it."""
@@ -186,6 +204,7 @@ class SoftMiningTrainer(Trainer):
 
     def _after_train(self) -> None:
         """Save, evaluate all held-out views, and end."""
+        self.step = self.course.steps - 1  # nerfstudio's loop counts one on
         self.training_state = "completed"
         self.save_checkpoint(self.step)
         views = self.pipeline.datamanager.eval_dataset
@@ -201,31 +220,3 @@ class SoftMiningTrainer(Trainer):
             super()._train_complete_viewer()
         except Interrupted:
             CONSOLE.print("Closed the viewer.")
-
-    @check_main_thread
-    def save_checkpoint(self, step: int) -> None:
-        """Write a checkpoint. If the disk refuses it, say so and go on; it is an error only when training ends.
-
-        Raises:
-            UserError: if a parameter is not finite, or the last checkpoint cannot be saved. The one before stays.
-        """
-        name = f"step-{step:09d}.ckpt"
-        if self._saved == step and (self.checkpoint_dir / name).exists():
-            return
-        require_finite_parameters(self.pipeline, step, self.checkpoint_dir)
-        folder = self.checkpoint_dir
-
-        def save(into: Any) -> None:
-            self.checkpoint_dir = into
-            try:
-                super(SoftMiningTrainer, self).save_checkpoint(step)
-            finally:
-                self.checkpoint_dir = folder
-
-        try:
-            saving.write(folder, name, save, self.config.save_only_latest_checkpoint)
-            self._saved = step
-        except UserError as error:
-            if self.training_state == "completed":
-                raise
-            CONSOLE.print(f"[yellow]{error}. Training goes on, and tries again at the next save.", soft_wrap=True)

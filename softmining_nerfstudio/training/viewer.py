@@ -49,6 +49,7 @@ HINTS = {
     "Alpha": "Correction of the loss for how often a ray is drawn. 0: hard mining, 1: unbiased importance sampling.",
     "Uniform share": "Fraction of each batch that is drawn uniformly, 0 to 1. Larger revisits easy regions more often.",
     "Re-draw": "Kill all walkers; new ones start on edges.",
+    "Finish": "Let the learning rates fall from here on, then save, evaluate and end.",
     "Image": "Number of the training image that the maps below show, in the order of the data.",
 }
 """What a control does, by its label."""
@@ -94,16 +95,18 @@ class MiningPanel(ViewerControl):
                 self.uniform = _slider(gui, "Uniform share", 1.0, 0.05, config.uniform_fraction)
                 changes.append((self.uniform, lambda config, value: replace(config, uniform_fraction=value)))
             self.redraw = gui.add_button("Re-draw all walkers", visible=recipe.walk is not None, hint=HINTS["Re-draw"])
+            self.finish = gui.add_button("Cool down and finish", hint=HINTS["Finish"])
             self.image = _slider(gui, "Image", len(self.sampler.image_names) - 1, 1, 0)
             self.plots = [gui.add_plotly(go.Figure(), visible=False) for _ in range(3)]
         for handle, changed in changes:
             handle.on_update(partial(self._change, changed))
         self.redraw.on_click(lambda _: self._while_training_waits(self.sampler.restart))
+        self.finish.on_click(lambda _: self._finish())
         self.live.on_update(lambda _: self._show(self.live.value))
         self.image.on_update(lambda _: self._show(self.live.value))
         self._viewer = viewer
         if getattr(viewer, "trainer", None) is None:  # ns-viewer: nothing is drawn that these could change
-            for handle in (*(handle for handle, _ in changes), self.redraw):
+            for handle in (*(handle for handle, _ in changes), self.redraw, self.finish):
                 handle.visible = False
         viewer.viser_server.on_client_connect(self._show_scene)
 
@@ -119,6 +122,11 @@ class MiningPanel(ViewerControl):
     def _change(self, changed: Change, event: GuiEvent) -> None:
         """Let the sampler go on with a setting from the browser."""
         self._while_training_waits(lambda: self.sampler.reconfigure(changed(self.sampler.config, event.target.value)))
+
+    def _finish(self) -> None:
+        """Have training cool down and end."""
+        self.finish.disabled = True
+        self._viewer.trainer.finish()
 
     def after_step(self) -> None:
         """Draw, if anybody looks and it is time."""

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from softmining_nerfstudio.training.interruption import SIGNALS, Interrupted, Interruption, resume_command
+from softmining_nerfstudio.training.course import Course
+from softmining_nerfstudio.training.interruption import (
+    SIGNALS,
+    Interrupted,
+    Interruption,
+    resume_command,
+    say_stopped,
+)
 
 CHECKPOINTS = Path("out puts/scene/softmining-lite/run/nerfstudio_models")
 
@@ -65,6 +72,26 @@ def test_the_line_that_resumes_has_the_arguments_of_this_run(options: str) -> No
     )
 
 
-@pytest.mark.parametrize("words", ["python train.py", "ns-train softmining --load-config old/config.yml"])
-def test_other_starts_are_told_what_to_add(words: str) -> None:
-    assert resume_command(CHECKPOINTS, words.split()) == f"the same arguments and --load-dir '{CHECKPOINTS}'"
+def test_other_starts_are_told_what_to_add() -> None:
+    found = resume_command(CHECKPOINTS, ["python", "train.py"])
+    assert found == f"the same arguments and --load-dir '{CHECKPOINTS}'"
+
+
+def test_a_configuration_file_leaves_no_room_for_options() -> None:
+    found = resume_command(CHECKPOINTS, "ns-train softmining --load-config old/config.yml".split())
+    assert found == f"the options of that configuration and --load-dir '{CHECKPOINTS}', without --load-config"
+
+
+@pytest.mark.parametrize("options", ["--max-num-iterations 90", "--minutes=5", ""])
+def test_the_line_that_finishes_asks_for_a_cool_down_alone(options: str) -> None:
+    words = f"ns-train softmining {options} --load-dir old blender-data"
+    assert resume_command(CHECKPOINTS, words.split(), steps=26) == (
+        f"ns-train softmining --load-dir '{CHECKPOINTS}' --max-num-iterations 26 blender-data"
+    )
+
+
+def test_whoever_stops_training_is_told_how_to_finish_it(capsys: pytest.CaptureFixture[str]) -> None:
+    say_stopped(Course(100, "steps", 0.3, steps=20), CHECKPOINTS)
+    assert "--max-num-iterations 26" in capsys.readouterr().out
+    say_stopped(Course(100, "steps", 0.3, steps=80), CHECKPOINTS)  # cools down anyway
+    assert "finish" not in capsys.readouterr().out

@@ -169,9 +169,15 @@ def test_a_training_without_steps_is_refused(steps: int) -> None:
         SoftMiningTrainerConfig(max_num_iterations=steps)
 
 
+@pytest.mark.parametrize(("option", "value"), [("minutes", 0), ("minutes", float("nan")), ("cool_down", 2)])
+def test_a_length_that_is_none_is_refused(option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{option} is {value}; expected"):
+        SoftMiningTrainerConfig(**{option: value})
+
+
 def test_a_training_that_has_all_its_steps_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = trainer(tmp_path, max_num_iterations=8)
-    made._start_step = 8
+    made.course.steps = 8
     made.train()
-    assert "has 8 steps and 8 were asked for: nothing is left" in " ".join(capsys.readouterr().out.split())
+    assert "has 8 steps, 0.0 minutes of training: nothing is left" in " ".join(capsys.readouterr().out.split())
     assert not made.checkpoint_dir.exists()

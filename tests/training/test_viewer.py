@@ -243,7 +243,9 @@ def in_the_browser(port: int, act: Callable) -> None:
 
 
 @pytest.mark.skipif(not HAS_BROWSER, reason="needs Chromium (a system package) and playwright")
-def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scene: Path, tmp_path: Path) -> None:
+def test_a_slider_and_a_button_in_the_browser_change_and_end_the_running_training(
+    blender_scene: Path, tmp_path: Path
+) -> None:
     """It leaves a screenshot in its folder, to look at."""
     port = free_port()
     trainer = training(blender_scene, tmp_path, port)
@@ -274,13 +276,15 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
         page.wait_for_timeout(4000)
         page.screenshot(path=tmp_path / "viewer.png")
         assert sliders.count() >= 5
+        page.get_by_role("button", name="Cool down and finish").click()
+        page.wait_for_timeout(1000)
+        assert page.get_by_role("button", name="Cool down and finish").is_disabled()
 
     def look() -> None:
         try:
             in_the_browser(port, act)
         except Exception as error:
             problems.append(error)
-        finally:
             trainer.stop_training = True
 
     browser = threading.Thread(target=look)
@@ -289,6 +293,9 @@ def test_a_slider_moved_in_the_browser_changes_the_running_training(blender_scen
     browser.join()
     trainer.shutdown()
     assert not problems, problems
+    assert trainer.course.finished
+    assert trainer.course.end == pytest.approx(1.3 * trainer.course.begin, abs=1)
+    assert len(list(trainer.checkpoint_dir.with_name("before_cool_down").iterdir())) == 1
     assert sampler.config.diffusion.noise == pytest.approx(before + 4 * 0.005)
     assert len(drawn[-1]) > 10  # by the training loop
     assert np.isfinite(drawn[-1]).all()

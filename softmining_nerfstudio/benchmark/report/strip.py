@@ -45,24 +45,24 @@ def at_equal_time(study: Study, scene: str, folder: Path) -> Moment | None:
     All come from one seed, the one whose renders cover most methods. The common time is that of the baseline's middle
     render.
     """
-    by_seed = [_rendered(study, scene, seed, folder) for seed in study.seeds([scene], study.baseline)]
-    rendered = max((found for found in by_seed if study.baseline in found), key=len, default=None)
-    if rendered is None:
+    by_seed = [rendered(study, scene, seed, folder) for seed in study.seeds([scene], study.baseline)]
+    shown = max((found for found in by_seed if study.baseline in found), key=len, default=None)
+    if shown is None:
         return None
 
     def time(measurement: Measurement) -> float:
         return getattr(measurement, study.clock)
 
-    of_baseline = rendered[study.baseline]
+    of_baseline = shown[study.baseline]
     common = time(of_baseline[len(of_baseline) // 2])
     size, unit = unit_of(common)
     title = f"{scene}: the renders nearest to {common / size:.3g} {unit} of {AXIS_NAMES[study.clock]}"
-    return Moment(common, [min(ms, key=lambda m: abs(time(m) - common)) for ms in rendered.values()], title)
+    return Moment(common, [min(ms, key=lambda m: abs(time(m) - common)) for ms in shown.values()], title)
 
 
 def at_the_end(study: Study, scene: str, folder: Path) -> Moment | None:
     """Each method's render after its last step, from one seed; None if the baseline has none."""
-    by_seed = [_rendered(study, scene, seed, folder) for seed in study.seeds([scene], study.baseline)]
+    by_seed = [rendered(study, scene, seed, folder) for seed in study.seeds([scene], study.baseline)]
     ends = [[m for measured in found.values() for m in measured if m.final is not None] for found in by_seed]
     ends = [shown for shown in ends if any(m.method == study.baseline for m in shown)]
     if not ends:
@@ -71,7 +71,7 @@ def at_the_end(study: Study, scene: str, folder: Path) -> Moment | None:
     return Moment(getattr(shown[0], study.clock), shown, f"{scene}: the renders after the last step")
 
 
-def _rendered(study: Study, scene: str, seed: int, folder: Path) -> dict[str, list[Measurement]]:
+def rendered(study: Study, scene: str, seed: int, folder: Path) -> dict[str, list[Measurement]]:
     """The measurements of each method that have a render in the folder."""
     found = {method: study.runs.get(Run(scene, method, seed), []) for method in study.methods}
     shown = {name: [m for m in found[name] if m.render and (folder / m.render).exists()] for name in found}

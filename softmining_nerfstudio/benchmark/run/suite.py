@@ -1,7 +1,8 @@
 """The scenes, methods and seeds to compare: a TOML file of `configs/`, one line per method and per scene.
 
 The command of a run is `ns-train METHOD <arguments> <method's words> <scene's words>`. Words are split as in a shell;
-`{data}` stands for the folder given on the command line. If a method's first word is no option, it replaces METHOD.
+`{data}` stands for the folder given on the command line. METHOD may have options that go with it alone. If a method's
+first word is no option, it replaces METHOD and these options.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Suite:
 
     source: Source = field(repr=False, compare=False)
     method: str
-    """Method of ns-train."""
+    """Method of ns-train, and its options."""
     steps: int
     """Training steps of a run."""
     methods: dict[str, str]
@@ -95,8 +96,8 @@ class Suite:
     def command(self, method: str, scene: str, data: Path | None) -> list[str]:
         """The words after ns-train."""
         words = shlex.split(self.methods[method])
-        name = words.pop(0) if words and not words[0].startswith("-") else self.method
-        words = [name, *shlex.split(self.arguments), *words, *shlex.split(self.scenes[scene])]
+        own = [words.pop(0)] if words and not words[0].startswith("-") else shlex.split(self.method)
+        words = [*own, *shlex.split(self.arguments), *words, *shlex.split(self.scenes[scene])]
         return [word.replace(DATA, str(data)) for word in words]
 
     def require_scenes(self, scenes: Collection[str], data: Path | None) -> None:

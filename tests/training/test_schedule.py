@@ -1,0 +1,66 @@
+"""The learning rate over a training, as nerfstudio sets it up and steps it."""
+
+from typing import Any
+
+import pytest
+import torch
+from nerfstudio.engine.optimizers import AdamOptimizerConfig, Optimizers
+from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig
+
+from softmining_nerfstudio.training.course import Course
+from softmining_nerfstudio.training.schedule import CoolDownSchedulerConfig, cooling, on_course
+
+
+def rates(schedule: Any, course: Course, steps: int) -> list[float]:
+    """The learning rate of each step, of an optimizer whose own is 2."""
+    config = {"fields": {"optimizer": AdamOptimizerConfig(lr=2.0), "scheduler": schedule}}
+    optimizers = Optimizers(on_course(config, course), {"fields": [torch.nn.Parameter(torch.zeros(1))]})
+    found = []
+    for step in range(steps):
+        found.append(optimizers.optimizers["fields"].param_groups[0]["lr"])
+        optimizers.optimizers["fields"].step()
+        course.add_step(1.0)
+        optimizers.scheduler_step_all(step)
+    return found
+
+
+@pytest.mark.parametrize("unit", ["steps", "seconds"])
+def test_the_rate_rises_stays_and_falls(unit: str) -> None:
+    found = rates(CoolDownSchedulerConfig(warmup_steps=3, final=0.1), Course(10, unit, 0.4), 10)  # type: ignore[arg-type]
+    assert found[:7] == pytest.approx([0.5, 1.0, 1.5, 2, 2, 2, 2])
+    assert found[7:] == pytest.approx([2 * (1 - 0.9 * share) for share in (0.25, 0.5, 0.75)])
+
+
+def test_a_schedule_takes_the_warm_up_of_the_methods_own() -> None:
+    own = ExponentialDecaySchedulerConfig(warmup_steps=7, lr_final=1e-3, max_steps=9)
+    assert cooling(own).warmup_steps == 7
+    assert cooling(own).nerfstudio == own
+    assert cooling(None).warmup_steps == 0
+
+
+def test_without_a_cool_down_the_schedule_is_nerfstudios_own() -> None:
+    own = ExponentialDecaySchedulerConfig(warmup_steps=2, lr_final=1e-3, max_steps=9)
+    assert rates(cooling(own), Course(12), 12) == pytest.approx(rates(own, Course(12), 12))
+    assert rates(cooling(None), Course(12), 12) == [2.0] * 12
+
+
+def test_a_course_leaves_other_schedules_and_the_configurations_as_they_are() -> None:
+    own, ours = ExponentialDecaySchedulerConfig(), CoolDownSchedulerConfig()
+    config = {"a": {"scheduler": own}, "b": {"scheduler": None}, "c": {"scheduler": ours}}
+    made = on_course(config, Course(9, "steps", 0.3))
+    assert made["a"]["scheduler"] is own
+    assert made["b"]["scheduler"] is None
+    assert config["c"]["scheduler"] == CoolDownSchedulerConfig()
+
+
+def test_a_checkpoint_keeps_numbers_alone(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    made = CoolDownSchedulerConfig(warmup_steps=3).setup().get_scheduler(optimizer, 1.0)
+    torch.save(made.state_dict(), tmp_path / "schedule")
+    made.load_state_dict(torch.load(tmp_path / "schedule", weights_only=True))
+
+
+@pytest.mark.parametrize("options", [{"warmup_steps": -1}, {"final": 1.5}])
+def test_numbers_out_of_range_are_refused(options: dict) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        CoolDownSchedulerConfig(**options)
