@@ -46,6 +46,8 @@ class Measurement:
     """Mean psnr, ssim and, where available, lpips of whole held-out views; at the last step only."""
     mined: dict[str, str] | None = None
     """Paths of the pictures of rays and walkers in the first training image; relative to the results folder."""
+    device: str | None = None
+    """The device that trained up to here. Times of different devices do not compare."""
 
     @property
     def run(self) -> Run:

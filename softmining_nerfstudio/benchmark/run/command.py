@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
@@ -17,13 +18,16 @@ from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run import suite_file
 from softmining_nerfstudio.benchmark.run.suite import Suite
 
+if TYPE_CHECKING:
+    from softmining_nerfstudio.benchmark.run.progress import Plot
+
 
 def run(
     suite: tyro.conf.Positional[Path],
     *,
     data: Path | None = None,
     output: Path | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     only_methods: Sequence[str] = (),
     only_scenes: Sequence[str] = (),
     seeds: Sequence[int] = (),
@@ -35,7 +39,8 @@ def run(
         suite: TOML file of the suite, see configs/.
         data: Folder of the scenes. It replaces {data} in the suite.
         output: Folder of the results. Default: results/ and the suite's name.
-        jobs: Runs at the same time. They share the cores and disturb each other's wall-clock.
+        jobs: Runs at the same time. Default: one on each GPU that CUDA_VISIBLE_DEVICES leaves, or one on the processor.
+            They share the cores and disturb each other's wall-clock.
         only_methods: Train only these methods of the suite.
         only_scenes: Train only these scenes of the suite.
         seeds: Replace the suite's seeds.
@@ -51,10 +56,9 @@ def run(
     read = _suite(suite, seeds, steps)
     methods = _chosen("method", only_methods, read.methods, read)
     scenes = _chosen("scene", only_scenes, read.scenes, read)
-    if jobs < 1:
-        raise SuiteError(f"--jobs is {jobs}; expected a whole number from 1 on")
+    require_jobs(jobs)
     read.require_scenes(scenes, data)
-    return _train(read, read.runs(methods, scenes, read.seeds), data, output or Path("results") / suite.stem, jobs)
+    return train(read, read.runs(methods, scenes, read.seeds), data, output or Path("results") / suite.stem, jobs)
 
 
 def _suite(path: Path, seeds: Sequence[int], steps: int | None) -> Suite:
@@ -77,23 +81,40 @@ def _chosen(what: str, names: Sequence[str], of: dict[str, str], suite: Suite) -
     return names or tuple(of)
 
 
-def _train(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path, jobs: int) -> int:
+def require_jobs(jobs: int | None) -> None:
+    """Check the number of runs at the same time.
+
+    Raises:
+        SuiteError: there are none.
+    """
+    if jobs is not None and jobs < 1:
+        raise SuiteError(f"--jobs is {jobs}; expected a whole number from 1 on")
+
+
+def train(
+    suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path, jobs: int | None, plot: Plot | None = None
+) -> int:
     """Train the unfinished runs; returns the exit status."""
-    from softmining_nerfstudio.benchmark.environment import environment  # nerfstudio takes seconds to import
-    from softmining_nerfstudio.benchmark.run import plan, runner
+    from softmining_nerfstudio.benchmark.devices import all_devices  # torch and nerfstudio take seconds to import
+    from softmining_nerfstudio.benchmark.environment import environment
+    from softmining_nerfstudio.benchmark.run import local, plan, runner
+    from softmining_nerfstudio.benchmark.run.turns import Turns
 
     console, tasks = Console(), plan.tasks_of(suite, runs, data, folder)
     plan.require_parsable(suite, tasks)
     plan.require_strip_view(suite, tasks)
     with runner.alone(folder):
-        machine = environment() | {"threads": runner.threads(jobs), "jobs": jobs}
+        devices = all_devices()
+        jobs = jobs or len(devices)
+        machine = environment() | {"threads": local.threads(jobs), "jobs": jobs}
         plan.record_suite(suite, data, folder, machine)
         results.repair(folder)
-        waiting = runner.pending(tasks, folder)
+        waiting, measured = runner.pending(tasks, folder)
         finished = f"{len(tasks) - len(waiting)} of {len(tasks)} runs are finished"
         console.print(f"{finished}; results go to {folder}", markup=False, soft_wrap=True)
         try:
-            failures = runner.execute(waiting, folder, jobs, console)
+            workers = local.LocalWorkers(devices, jobs, Turns(measured))
+            failures = runner.execute(waiting, folder, workers, console, plot)
         except KeyboardInterrupt:
             _say(console, "Stopped. The same command goes on:", shlex.join(["softmining-bench", *sys.argv[1:]]))
             return 130
