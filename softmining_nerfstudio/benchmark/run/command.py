@@ -21,6 +21,9 @@ from softmining_nerfstudio.benchmark.run.suite import Suite
 if TYPE_CHECKING:
     from softmining_nerfstudio.benchmark.run.progress import Plot
 
+STOPPED = 130
+"""The exit status after Ctrl-C."""
+
 
 def run(
     suite: tyro.conf.Positional[Path],
@@ -56,22 +59,25 @@ def run(
     read = _suite(suite, seeds, steps)
     methods = _chosen("method", only_methods, read.methods, read)
     scenes = _chosen("scene", only_scenes, read.scenes, read)
-    require_jobs(jobs)
+    require_count("--jobs", jobs)
     read.require_scenes(scenes, data)
-    return train(read, read.runs(methods, scenes, read.seeds), data, output or Path("results") / suite.stem, jobs)
+    folder = output or Path("results") / suite.stem
+    status = train(read, read.runs(methods, scenes, read.seeds), data, folder, jobs)
+    if status != STOPPED:
+        _say(Console(), "Tables and plots:", f"softmining-bench report {shlex.quote(str(folder))}")
+    return status
 
 
 def _suite(path: Path, seeds: Sequence[int], steps: int | None) -> Suite:
     """The suite with the changes that the options ask for."""
     suite = suite_file.load(path)
+    require_count("--steps", steps)
     if steps is not None:
-        if steps < 1:
-            raise SuiteError(f"--steps is {steps}; expected a whole number from 1 on")
         suite = suite.with_steps(steps)
-    chosen = tuple(dict.fromkeys(seeds)) or suite.seeds
-    if not suite_file.SEEDS.fits(list(chosen)):
-        raise SuiteError(f"--seeds is {' '.join(map(str, seeds))}; expected whole numbers from 0 to {2**32 - 1}")
-    return replace(suite, seeds=chosen)
+    if seeds:
+        require_seeds(seeds)
+        suite = replace(suite, seeds=tuple(dict.fromkeys(seeds)))
+    return suite
 
 
 def _chosen(what: str, names: Sequence[str], of: dict[str, str], suite: Suite) -> Sequence[str]:
@@ -81,14 +87,24 @@ def _chosen(what: str, names: Sequence[str], of: dict[str, str], suite: Suite) -
     return names or tuple(of)
 
 
-def require_jobs(jobs: int | None) -> None:
-    """Check the number of runs at the same time.
+def require_count(option: str, count: int | None) -> None:
+    """Check the value of an option that counts something.
 
     Raises:
-        SuiteError: there are none.
+        SuiteError: it is less than one.
     """
-    if jobs is not None and jobs < 1:
-        raise SuiteError(f"--jobs is {jobs}; expected a whole number from 1 on")
+    if count is not None and count < 1:
+        raise SuiteError(f"{option} is {count}; expected a whole number from 1 on")
+
+
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Check the seeds of the command line.
+
+    Raises:
+        SuiteError: there are none, or one is too large.
+    """
+    if not suite_file.SEEDS.fits(list(dict.fromkeys(seeds))):
+        raise SuiteError(f"--seeds is {' '.join(map(str, seeds))}; expected whole numbers from 0 to {2**32 - 1}")
 
 
 def train(
@@ -117,10 +133,9 @@ def train(
             failures = runner.execute(waiting, folder, workers, console, plot)
         except KeyboardInterrupt:
             _say(console, "Stopped. The same command goes on:", shlex.join(["softmining-bench", *sys.argv[1:]]))
-            return 130
+            return STOPPED
     if failures:
         console.print(f"{len(failures)} runs failed; the same command tries them again.")
-    _say(console, "Tables and plots:", f"softmining-bench report {shlex.quote(str(folder))}")
     return 1 if failures else 0
 
 
