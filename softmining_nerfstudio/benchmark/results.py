@@ -77,6 +77,19 @@ def append(folder: Path, record: Measurement | Failure) -> None:
         file.write(f"{json.dumps(asdict(record))}\n".encode())
 
 
+def forget(folder: Path, run: Run, step: int) -> None:
+    """Drop the measurements of a run from a step on, which it will make again. The file is whole at any moment."""
+    path = folder / FILE_NAME
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        fields = json.loads(line)
+        repeated = Run(fields["scene"], fields["method"], fields["seed"]) == run and fields.get("step", -1) >= step
+        kept += [] if repeated else [line]
+    unfinished = path.with_name(f"{FILE_NAME}.unfinished")
+    unfinished.write_text("".join(kept), encoding="utf-8")
+    unfinished.replace(path)
+
+
 def repair(folder: Path) -> None:
     """Cut off an unfinished last line; otherwise the next one would continue it."""
     path = folder / FILE_NAME

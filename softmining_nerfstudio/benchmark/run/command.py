@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
 
-from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.errors import SuiteError
-from softmining_nerfstudio.benchmark.results import Run
-from softmining_nerfstudio.benchmark.run import suite_file
+from softmining_nerfstudio.benchmark.run import session, suite_file
 from softmining_nerfstudio.benchmark.run.suite import Suite
-
-if TYPE_CHECKING:
-    from softmining_nerfstudio.benchmark.run.progress import Plot
-
-STOPPED = 130
-"""The exit status after Ctrl-C."""
 
 
 def run(
@@ -31,6 +21,7 @@ def run(
     data: Path | None = None,
     output: Path | None = None,
     jobs: int | None = None,
+    cluster: str | None = None,
     only_methods: Sequence[str] = (),
     only_scenes: Sequence[str] = (),
     seeds: Sequence[int] = (),
@@ -43,7 +34,9 @@ def run(
         data: Folder of the scenes. It replaces {data} in the suite.
         output: Folder of the results. Default: results/ and the suite's name.
         jobs: Runs at the same time. Default: one on each GPU that CUDA_VISIBLE_DEVICES leaves, or one on the processor.
-            They share the cores and disturb each other's wall-clock.
+            They share the cores and disturb each other's wall-clock. On a cluster: as many as it takes.
+        cluster: Train on a Ray cluster: HOST:PORT of its head, or auto for the one that this machine belongs to. Each
+            node needs this package and the data, at the same path. Each run gets a GPU, or OMP_NUM_THREADS cores (1).
         only_methods: Train only these methods of the suite.
         only_scenes: Train only these scenes of the suite.
         seeds: Replace the suite's seeds.
@@ -55,16 +48,25 @@ def run(
     Raises:
         SuiteError: the suite cannot be run.
         ResultsError: the results folder is damaged.
+        ClusterError: the cluster cannot train it.
     """
     read = _suite(suite, seeds, steps)
     methods = _chosen("method", only_methods, read.methods, read)
     scenes = _chosen("scene", only_scenes, read.scenes, read)
     require_count("--jobs", jobs)
-    read.require_scenes(scenes, data)
-    folder = output or Path("results") / suite.stem
-    status = train(read, read.runs(methods, scenes, read.seeds), data, folder, jobs)
-    if status != STOPPED:
-        _say(Console(), "Tables and plots:", f"softmining-bench report {shlex.quote(str(folder))}")
+    runs, folder = read.runs(methods, scenes, read.seeds), output or Path("results") / suite.stem
+    if cluster is None:
+        read.require_scenes(scenes, data)
+        hire = session.here(jobs)
+    else:
+        data = data and data.absolute()
+        hire = session.on_cluster(cluster, [path for scene in scenes for path in read.paths(scene, data)], jobs)
+    from softmining_nerfstudio.benchmark.run import plan  # nerfstudio takes seconds to import
+
+    tasks = plan.checked(read, runs, data, folder, has_data=cluster is None)
+    status = session.train(read, tasks, data, folder, hire)
+    if status != session.STOPPED:
+        session.say(Console(), "Tables and plots:", f"softmining-bench report {shlex.quote(str(folder))}")
     return status
 
 
@@ -105,41 +107,3 @@ def require_seeds(seeds: Sequence[int]) -> None:
     """
     if not suite_file.SEEDS.fits(list(dict.fromkeys(seeds))):
         raise SuiteError(f"--seeds is {' '.join(map(str, seeds))}; expected whole numbers from 0 to {2**32 - 1}")
-
-
-def train(
-    suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path, jobs: int | None, plot: Plot | None = None
-) -> int:
-    """Train the unfinished runs; returns the exit status."""
-    from softmining_nerfstudio.benchmark.devices import all_devices  # torch and nerfstudio take seconds to import
-    from softmining_nerfstudio.benchmark.environment import environment
-    from softmining_nerfstudio.benchmark.run import local, plan, runner
-    from softmining_nerfstudio.benchmark.run.turns import Turns
-
-    console, tasks = Console(), plan.tasks_of(suite, runs, data, folder)
-    plan.require_parsable(suite, tasks)
-    plan.require_strip_view(suite, tasks)
-    with runner.alone(folder):
-        devices = all_devices()
-        jobs = jobs or len(devices)
-        machine = environment() | {"threads": local.threads(jobs), "jobs": jobs}
-        plan.record_suite(suite, data, folder, machine)
-        results.repair(folder)
-        waiting, measured = runner.pending(tasks, folder)
-        finished = f"{len(tasks) - len(waiting)} of {len(tasks)} runs are finished"
-        console.print(f"{finished}; results go to {folder}", markup=False, soft_wrap=True)
-        try:
-            workers = local.LocalWorkers(devices, jobs, Turns(measured))
-            failures = runner.execute(waiting, folder, workers, console, plot)
-        except KeyboardInterrupt:
-            _say(console, "Stopped. The same command goes on:", shlex.join(["softmining-bench", *sys.argv[1:]]))
-            return STOPPED
-    if failures:
-        console.print(f"{len(failures)} runs failed; the same command tries them again.")
-    return 1 if failures else 0
-
-
-def _say(console: Console, what: str, command: str) -> None:
-    """Print a command on one line, for the user to copy."""
-    console.print(what)
-    console.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from softmining_nerfstudio.benchmark.errors import SuiteError
-from softmining_nerfstudio.benchmark.run import command, suite_file
+from softmining_nerfstudio.benchmark.run import command, session, suite_file
 from softmining_nerfstudio.benchmark.run.suite import Suite, file_name
 
 
@@ -50,6 +50,7 @@ def compare(
     """
     from softmining_nerfstudio.benchmark.devices import all_devices  # torch and nerfstudio take seconds to import
     from softmining_nerfstudio.benchmark.report.command import report
+    from softmining_nerfstudio.benchmark.run import plan
     from softmining_nerfstudio.benchmark.run.live_plot import LivePlot
     from softmining_nerfstudio.benchmark.run.own_data import look_at, suite_of
 
@@ -67,9 +68,10 @@ def compare(
 
     gpus = [device for device in all_devices() if device.entry is not None]
     jobs = jobs or (min(len(gpus), len(suite.seeds)) if gpus else min(os.cpu_count() or 1, len(suite.methods)))
-    runs = suite.runs(suite.methods, suite.scenes, suite.seeds)
-    status = command.train(suite, runs, None, folder, jobs, LivePlot(tuple(suite.methods), steps))
-    if status != command.STOPPED:
+    tasks = plan.checked(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), None, folder)
+    plot = LivePlot(tuple(suite.methods), steps)
+    status = session.train(suite, tasks, None, folder, session.here(jobs), plot)
+    if status != session.STOPPED:
         report(folder, markdown=folder / "report.md", plots=folder / "plots")
     return status
 

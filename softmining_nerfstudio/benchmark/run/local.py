@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from softmining_nerfstudio.benchmark.devices import Device
 from softmining_nerfstudio.benchmark.results import Failure
@@ -23,6 +24,11 @@ class LocalWorkers:
     def __init__(self, devices: Sequence[Device], jobs: int, turns: Turns, program: Sequence[str] = TRAINING) -> None:
         self._devices, self._jobs, self._turns, self._program = devices, jobs, turns, program
         self._children: list[tuple[Device, Child]] = []
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a session records of them: runs at the same time, and threads of each."""
+        return {"threads": threads(self._jobs), "jobs": self._jobs}
 
     @property
     def current(self) -> list[Task]:

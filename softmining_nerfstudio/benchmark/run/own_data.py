@@ -12,9 +12,9 @@ from nerfstudio.engine.trainer import TrainerConfig
 
 from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.report.study import STOCK
+from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.benchmark.run.suite import LEAST_BETWEEN, Source, Suite, file_name
 from softmining_nerfstudio.benchmark.run.suite_file import LONGEST_NAME
-from softmining_nerfstudio.benchmark.run.task import parse
 from softmining_nerfstudio.methods import LITE_STEPS
 from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
 from softmining_nerfstudio.training import parsing

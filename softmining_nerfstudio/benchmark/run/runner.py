@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -32,6 +32,9 @@ POLL = 0.5
 
 class Workers(Protocol):
     """Whatever trains runs: `local.LocalWorkers` has the meaning of each name."""
+
+    @property
+    def about(self) -> dict[str, Any]: ...
 
     @property
     def current(self) -> list[Task]: ...
@@ -84,25 +87,22 @@ def pending(tasks: Sequence[Task], folder: Path) -> tuple[list[Task], list[Measu
 def execute(
     tasks: Sequence[Task], folder: Path, workers: Workers, console: Console, plot: Plot | None = None
 ) -> list[Failure]:
-    """Train all tasks and return the failures. Ctrl-C stops the running ones.
+    """Train all tasks and return the failures. Whoever called the workers stops them.
 
     Args:
         plot: What to show below the progress bars.
     """
     waiting, failures = list(tasks), []
     with RunsProgress(tasks, folder, console, plot) as progress:
-        try:
-            while waiting or workers.current:
-                workers.fill(waiting)
-                time.sleep(POLL)
-                for task, failure in workers.ended():
-                    if failure:
-                        failures.append(failure)
-                        results.append(folder, failure)
-                    else:
-                        discard_checkpoints(task)
-                    progress.say_ended(task, failure)
-                progress.show(workers.current)
-        finally:
-            workers.stop()
+        while waiting or workers.current:
+            workers.fill(waiting)
+            time.sleep(POLL)
+            for task, failure in workers.ended():
+                if failure:
+                    failures.append(failure)
+                    results.append(folder, failure)
+                else:
+                    discard_checkpoints(task)
+                progress.say_ended(task, failure)
+            progress.show(workers.current)
     return failures

@@ -24,7 +24,8 @@ from softmining_nerfstudio.benchmark import devices, results
 from softmining_nerfstudio.benchmark.results import Measurement
 from softmining_nerfstudio.benchmark.run import evaluation
 from softmining_nerfstudio.benchmark.run.clock import Clock, forget_peak_memory, peak_memory
-from softmining_nerfstudio.benchmark.run.task import Task, configure
+from softmining_nerfstudio.benchmark.run.configuration import configure
+from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.training.checkpoints import newest
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager
 from softmining_nerfstudio.training.perceptual import lazy_lpips

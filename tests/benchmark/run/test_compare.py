@@ -9,9 +9,9 @@ from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.run import command, suite_file
 from softmining_nerfstudio.benchmark.run.compare import compare, set_apart
+from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.benchmark.run.own_data import LONGEST_SIDE, Capture, look_at, suite_of
 from softmining_nerfstudio.benchmark.run.suite import Suite
-from softmining_nerfstudio.benchmark.run.task import parse
 from softmining_nerfstudio.training.scene_kinds import CAPTURES, OBJECTS
 
 CONFIGS = Path(__file__).parents[3] / "configs"

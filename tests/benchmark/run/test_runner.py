@@ -56,7 +56,10 @@ def execute(folder: Path, *methods: str, jobs: int = 1) -> list[results.Failure]
     tasks, measured = runner.pending([task(method, folder) for method in methods], folder)
     program = (sys.executable, "-c", STAND_IN)
     workers = LocalWorkers([Device("a processor", None)], jobs, Turns(measured), program)
-    return runner.execute(tasks, folder, workers, Console(quiet=True))
+    try:
+        return runner.execute(tasks, folder, workers, Console(quiet=True))
+    finally:
+        workers.stop()
 
 
 def test_a_failed_run_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
