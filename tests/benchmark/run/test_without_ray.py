@@ -12,17 +12,9 @@ DEMO = str(Path(__file__).parents[3] / "configs" / "demo.toml")
 
 
 def test_a_local_run_imports_nothing_of_ray() -> None:
-    modules = (
-        "cli",
-        "run.command",
-        "run.session",
-        "run.compare",
-        "run.local",
-        "run.runner",
-        "run.plan",
-        "run.training",
-    )
-    code = f"import sys, {', '.join(f'softmining_nerfstudio.benchmark.{name}' for name in modules)}\nprint('ray' in sys.modules)"
+    modules = ["cli", *(f"run.{name}" for name in ("compare", "local", "plan", "runner", "session", "training"))]
+    imports = ", ".join(f"softmining_nerfstudio.benchmark.{name}" for name in modules)
+    code = f"import sys, {imports}\nprint('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["False"], done.stderr
 
