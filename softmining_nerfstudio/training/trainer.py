@@ -18,6 +18,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.training import held_out, saving
 from softmining_nerfstudio.training.checkpoints import newest, step_of
+from softmining_nerfstudio.training.company import in_company, require_gpus
 from softmining_nerfstudio.training.divergence import (
     require_finite_losses,
     require_finite_parameters,
@@ -53,8 +54,9 @@ class SoftMiningTrainerConfig(RunFolderConfig):
         """Name the run, and make its folder, if its data can be read; ns-train calls this first.
 
         Raises:
-            UserError: the data cannot be read.
+            UserError: the data cannot be read, or nerfstudio cannot start the processes that are asked for.
         """
+        require_gpus(self.machine.num_devices * self.machine.num_machines, self.machine.device_type)
         try:
             parser_of(self)
         except (FileNotFoundError, ValueError) as error:
@@ -80,6 +82,7 @@ class SoftMiningTrainer(Trainer):
     _saved: int | None = None
     _evaluated: int | None = None
 
+    @in_company
     def setup(self, *arguments: Any, **options: Any) -> None:
         """Check that the checkpoint to resume from is there, whole and harmless, then set up.
 
@@ -99,6 +102,7 @@ class SoftMiningTrainer(Trainer):
         with self._options(load_step=step):
             super()._load_checkpoint()
 
+    @in_company
     def train(self) -> None:
         """Train up to the number of steps that was asked for.
 

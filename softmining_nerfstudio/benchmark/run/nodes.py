@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from softmining_nerfstudio import __version__
@@ -31,9 +32,8 @@ class Node:
     @property
     def alone(self) -> dict[str, Any]:
         """Options of a Ray task that belongs on this node and no other."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(self.id, soft=False)}
+        strategies = import_module("ray.util.scheduling_strategies")
+        return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(self.id, soft=False)}
 
 
 def connected(address: str) -> Any:
@@ -43,7 +43,7 @@ def connected(address: str) -> Any:
         ClusterError: Ray is not installed, or there is no cluster.
     """
     try:
-        import ray
+        ray = import_module("ray")
     except ImportError as error:
         raise ClusterError(f"--cluster needs Ray, which is not installed: {INSTALL}") from error
     if "://" in address:
