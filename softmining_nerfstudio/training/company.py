@@ -16,7 +16,11 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from torch import distributed
-from torch.distributed import distributed_c10d
+from torch.distributed import (
+    TCPStore,  # pyright: ignore[reportPrivateImportUsage]
+    distributed_c10d,
+)
+from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from softmining_nerfstudio.training.errors import UserError
 
@@ -39,7 +43,7 @@ class Company:
 
     def __init__(
         self,
-        store: distributed.Store,
+        store: Store,
         rank: int,
         processes: int,
         patience: float = PATIENCE,
@@ -120,17 +124,17 @@ def in_company(method: Method) -> Method:
     return watched  # type: ignore[return-value]
 
 
-def _own_store() -> distributed.Store | None:
+def _own_store() -> Store | None:
     """A connection of its own to the TCP store; None if the processes met elsewhere. Torch may hold the common one for
     as long as it waits."""
     if not distributed.is_initialized():
         return None
     store = distributed_c10d._get_default_store()
-    while isinstance(store, distributed.PrefixStore):
+    while isinstance(store, PrefixStore):
         store = store.underlying_store
-    if not isinstance(store, distributed.TCPStore):
+    if not isinstance(store, TCPStore):
         return None
-    return distributed.TCPStore(
+    return TCPStore(
         store.host, store.port, is_master=False, timeout=timedelta(seconds=PATIENCE), wait_for_workers=False
     )
 

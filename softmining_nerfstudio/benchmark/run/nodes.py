@@ -13,7 +13,7 @@ from softmining_nerfstudio import __version__
 from softmining_nerfstudio.benchmark.errors import ClusterError
 from softmining_nerfstudio.benchmark.run import node as on_node
 
-INSTALL = "pip install 'softmining-nerfstudio[cluster]'"
+INSTALL = "pip install '.[cluster]' in the folder of this package"
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,11 @@ def require_parsable(suite: Suite, tasks: Sequence[Task]) -> None:
     commands = {(task.method, task.scene): task.command for task in tasks}
     for (method, scene), command in commands.items():
         try:
-            devices = parse(command).machine.num_devices
+            machine = parse(command).machine
         except ValueError as error:
             where = suite.source.where(method, "methods"), suite.source.where(scene, "scenes")
             raise SuiteError(f"{where[0]} ({method}), on {where[1]} ({scene}): {error}") from error
-        if devices != 1:
+        if (devices := machine.num_devices * machine.num_machines) != 1:
             raise SuiteError(
                 f"{suite.source.path}: {method} asks for {devices} devices; expected 1: the clock measures one device"
             )

@@ -29,5 +29,7 @@ def test_a_cluster_without_ray_says_how_to_install_it(
         cli.main()
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert said == ("--cluster needs Ray, which is not installed: pip install 'softmining-nerfstudio[cluster]'\n")
+    assert said == (
+        "--cluster needs Ray, which is not installed: pip install '.[cluster]' in the folder of this package\n"
+    )
     assert not (tmp_path / "suite.json").exists()
