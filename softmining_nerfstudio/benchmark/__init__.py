@@ -6,16 +6,24 @@ In reading order:
     run/suite.py         scenes, methods and seeds to compare; run/suite_file.py reads them from a file of `configs/`
     results.py           the measurements, one JSON line each
     record.py            `suite.json` beside them: settings and sessions; environment.py describes the machine
+    devices.py           the GPUs of this machine, or its processor
     run/command.py       `run`: train and measure a suite, or go on with it
-    run/task.py          one run: its `ns-train` command, parsed
+    run/compare.py       `compare`: train on a user's own data and report; run/own_data.py makes the suite
+    run/session.py       what both share: train the unfinished runs of a suite
+    run/task.py          one run; run/configuration.py: its `ns-train` command, parsed
     run/plan.py          all runs of a suite, checked before the first one starts
-    run/runner.py        trains the runs, each in a process of its own; run/progress.py shows how far they are
+    run/runner.py        has the runs trained; run/progress.py shows how far they are, run/live_plot.py their curves
+    run/turns.py         whose turn it is on a device
+    run/local.py         trains on this machine, each run in a process of its own (run/process.py)
+    run/cluster.py       trains on a Ray cluster: its nodes (run/nodes.py), a run on one of them (run/node.py), and what
+                         comes back (run/received.py)
     run/training.py      trains one run with nerfstudio's own trainer, on the clock (run/clock.py)
     run/evaluation.py    measures it on held-out pixels and views
     report/command.py    `report`: print and write the report on a results folder
     report/speedup.py    the arithmetic: when a curve reaches a quality, and how much sooner that is
     report/study.py      the finished runs of a results folder, and the numbers that compare them
     report/verdict.py    a sentence on each scene; report/asked.py: the runs that are to be there
+    report/devices.py    which device trained what
     report/tables.py     the tables; report/about.py writes the notes beside them
     report/plots.py      the plots; report/looks.py gives each method its colour
     report/strip.py      renders at equal time; report/pictures.py shows the rays and walkers over steps

@@ -1,4 +1,4 @@
-"""The command line: `softmining-bench run | report | sampler | headroom`."""
+"""The command line: `softmining-bench compare | run | report | sampler | headroom`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.markup import escape
 from softmining_nerfstudio.benchmark.errors import BenchmarkError, about_file
 
 COMMANDS = {
+    "compare": ("run.compare:compare", "train with and without mining on your own data, and report"),
     "run": ("run.command:run", "train and measure the methods of a suite"),
     "report": ("report.command:report", "show tables and plots of the measurements"),
     "sampler": ("sampler_cost:sampler", "measure what the samplers alone cost"),
@@ -36,8 +37,11 @@ def main() -> None:
         print("\nsoftmining-bench COMMAND --help describes the options of one.")
         sys.exit(0 if command in ("-h", "--help") else 2)
     function = resolve_name(f"softmining_nerfstudio.benchmark.{COMMANDS[command][0]}")
+    words = sys.argv[2:]
+    if command == "compare":
+        words = resolve_name("softmining_nerfstudio.benchmark.run.compare:set_apart")(words)
     try:
-        status = tyro.cli(function, prog=f"softmining-bench {command}", args=sys.argv[2:])
+        status = tyro.cli(function, prog=f"softmining-bench {command}", args=words)
     except (BenchmarkError, OSError) as raised:
         error = about_file(raised) if isinstance(raised, OSError) else raised
         Console(stderr=True).print(f"[red]{escape(str(error))}[/red]", soft_wrap=True, highlight=False)

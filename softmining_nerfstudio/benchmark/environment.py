@@ -11,15 +11,16 @@ from pathlib import Path
 import torch
 
 from softmining_nerfstudio import __version__
+from softmining_nerfstudio.benchmark.devices import all_devices, processor
 
 
 def environment() -> dict[str, str | int | None]:
     """Processor, GPU and versions, for `suite.json`."""
     return {
-        "cpu": _cpu(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": ", ".join(device.name for device in all_devices() if device.entry is not None) or None,
         "system": platform.platform(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "nerfstudio")},
@@ -41,13 +42,3 @@ def commit_of(root: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
-
-
-def _cpu() -> str:
-    """The processor's model name, if the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

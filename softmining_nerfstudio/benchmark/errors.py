@@ -20,6 +20,10 @@ class SuiteError(BenchmarkError):
     """A suite that cannot run. The message names file, line and allowed values."""
 
 
+class ClusterError(BenchmarkError):
+    """A cluster that cannot train. The message says what it lacks."""
+
+
 class ResultsError(BenchmarkError):
     """A results folder that the package cannot read or report. The message names the file."""
 

@@ -46,6 +46,8 @@ class Measurement:
     """Mean psnr, ssim and, where available, lpips of whole held-out views; at the last step only."""
     mined: dict[str, str] | None = None
     """Paths of the pictures of rays and walkers in the first training image; relative to the results folder."""
+    device: str | None = None
+    """The device that trained up to here. Times of different devices do not compare."""
 
     @property
     def run(self) -> Run:
@@ -73,6 +75,19 @@ def append(folder: Path, record: Measurement | Failure) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILE_NAME).open("ab", buffering=0) as file:  # one write, so that other processes cannot split it
         file.write(f"{json.dumps(asdict(record))}\n".encode())
+
+
+def forget(folder: Path, run: Run, step: int) -> None:
+    """Drop the measurements of a run from a step on, which it will make again. The file is whole at any moment."""
+    path = folder / FILE_NAME
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        fields = json.loads(line)
+        repeated = Run(fields["scene"], fields["method"], fields["seed"]) == run and fields.get("step", -1) >= step
+        kept += [] if repeated else [line]
+    unfinished = path.with_name(f"{FILE_NAME}.unfinished")
+    unfinished.write_text("".join(kept), encoding="utf-8")
+    unfinished.replace(path)
 
 
 def repair(folder: Path) -> None:

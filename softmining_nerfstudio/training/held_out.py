@@ -1,4 +1,5 @@
-"""nerfstudio's pipelines, whose evaluation of all held-out views says what it found and is valid JSON."""
+"""nerfstudio's pipelines. Their evaluation of all held-out views says what it found and is valid JSON, and several
+processes can train them on processors, too."""
 
 from __future__ import annotations
 
@@ -6,9 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from nerfstudio.pipelines.base_pipeline import Pipeline, VanillaPipeline
 from nerfstudio.pipelines.dynamic_batch import DynamicBatchPipeline
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch.nn.parallel import DistributedDataParallel
 
 _SHOWN = (("psnr", 2, " dB"), ("ssim", 3, ""), ("fine_ssim", 3, ""), ("lpips", 3, ""), ("fine_lpips", 3, ""))
 """Metric, digits, unit."""
@@ -26,6 +29,21 @@ class SoftMiningPipelineMixin:
     """Put before a nerfstudio pipeline."""
 
     datamanager: Any
+
+    def __init__(
+        self,
+        config: Any,
+        device: str,
+        test_mode: Any = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        grad_scaler: Any = None,
+    ) -> None:
+        on_cpu = world_size > 1 and torch.device(device).type == "cpu"
+        super().__init__(config, device, test_mode, 1 if on_cpu else world_size, local_rank, grad_scaler)  # type: ignore[call-arg]
+        if on_cpu:  # nerfstudio names a GPU to DistributedDataParallel
+            self._model = DistributedDataParallel(self._model, find_unused_parameters=True)
+            self.world_size = world_size
 
     def get_average_eval_image_metrics(
         self, step: int | None = None, output_path: Any = None, get_std: bool = False

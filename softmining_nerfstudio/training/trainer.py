@@ -16,6 +16,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import distributed
 
 from softmining_nerfstudio.training import held_out
+from softmining_nerfstudio.training.company import in_company, require_gpus
 from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.divergence import require_finite_losses, telling_of_memory
 from softmining_nerfstudio.training.errors import UserError
@@ -63,8 +64,9 @@ class SoftMiningTrainerConfig(RunFolderConfig):
         """Name the run, and make its folder, if its data can be read; ns-train calls this first.
 
         Raises:
-            UserError: the data cannot be read.
+            UserError: the data cannot be read, or nerfstudio cannot start the processes that are asked for.
         """
+        require_gpus(self.machine.num_devices * self.machine.num_machines, self.machine.device_type)
         try:
             parser_of(self)
         except (FileNotFoundError, ValueError) as error:
@@ -81,9 +83,9 @@ class SoftMiningTrainerConfig(RunFolderConfig):
 def course_of(config: Any) -> Course:
     """The course that a trainer's configuration asks for; a stock one's has no cool-down."""
     minutes, share = getattr(config, "minutes", None), getattr(config, "cool_down", 0.0)
-    return (
-        Course(config.max_num_iterations, "steps", share) if minutes is None else Course(60 * minutes, "seconds", share)
-    )
+    if minutes is None:
+        return Course(config.max_num_iterations, "steps", share)
+    return Course(60 * minutes, "seconds", share)
 
 
 class SoftMiningTrainer(ResumableTrainer):
@@ -101,6 +103,7 @@ class SoftMiningTrainer(ResumableTrainer):
         super().__init__(config, *arguments, **options)
         self.course = course_of(config)
 
+    @in_company
     def setup(self, *arguments: Any, **options: Any) -> None:
         """Set up, with threads for the cores that are idle."""
         if torch.device(self.device).type == "cpu":
@@ -112,6 +115,7 @@ class SoftMiningTrainer(ResumableTrainer):
         with self.options(optimizers=on_course(self.config.optimizers, self.course)):
             return super().setup_optimizers()
 
+    @in_company
     def train(self) -> None:
         """Train for as long as was asked for.
 

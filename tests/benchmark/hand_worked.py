@@ -37,13 +37,24 @@ def write_suite(folder: Path, scenes: tuple[str, ...] = ("chair",)) -> None:
     (folder / "suite.json").write_text(json.dumps({"suite": suite, "sessions": [session]}))
 
 
-def write_run(folder: Path, scene: str, method: str, seed: int, *, ends: bool = True, above: float = 0.0) -> None:
+def write_run(
+    folder: Path,
+    scene: str,
+    method: str,
+    seed: int,
+    *,
+    ends: bool = True,
+    above: float = 0.0,
+    device: str | None = None,
+) -> None:
     for step, psnr in zip(STEPS, CURVES[method], strict=True):
         psnr += 0.1 * (seed - 2) + above
         final = {"psnr": psnr - 0.5, "ssim": 0.9} if step == STEPS[-1] and ends else None
         wall = step * SECONDS[method]
         render = write_render(folder, f"{scene}-{method}", step) if seed == 1 else None
-        append(folder, Measurement(scene, method, seed, step, wall, 2 * wall, psnr, 2**30, render, final))
+        append(
+            folder, Measurement(scene, method, seed, step, wall, 2 * wall, psnr, 2**30, render, final, device=device)
+        )
 
 
 def write_render(folder: Path, name: str, step: int) -> str:

@@ -9,7 +9,7 @@ from nerfstudio.configs.method_configs import all_methods
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.engine.trainer import TrainerConfig
 
-from softmining_nerfstudio.benchmark.run.task import parse
+from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.dataparsers.llff import LLFFDataParserConfig
 from softmining_nerfstudio.methods import nerfacto_lite
 from softmining_nerfstudio.training.scene_kinds import CAPTURES, OBJECTS, follow_data

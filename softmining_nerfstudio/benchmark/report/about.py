@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from softmining_nerfstudio.benchmark.report.devices import who_ran_what
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Study
 
 CLOCK_NOTE = (
@@ -17,7 +18,7 @@ NOTES = (
     "counts, with straight lines between measurements.",
     '"< x": the run did not reach the PSNR, so at most x. "> x": the reference did not reach it, so at least x. '
     '"x..y": between x and y. "2 of 3": finished seeds with a known number; the others did not reach the PSNR, or '
-    "their reference has not finished. Nothing is extrapolated.",
+    "their reference has not finished or trained on another device. Nothing is extrapolated.",
     "Gain at equal time: PSNR minus the baseline's, after the baseline's whole time. "
     "Time per step: a multiple of the baseline's.",
     "Means over scenes: seed by seed, for methods that finished all scenes; geometric for ratios.",
@@ -33,6 +34,7 @@ def about(record: dict[str, Any], study: Study) -> list[str]:
         f"{_stock(suite, study)}; time is {AXIS_NAMES[study.clock]}.",
         *(["Fewer than three seeds: the range says little."] if len(seeds) < 3 else []),
         *_sessions(record["sessions"]),
+        *who_ran_what(study),
     ]
 
 
@@ -69,7 +71,7 @@ def notes(record: dict[str, Any]) -> list[str]:
     views = {None: "whole", 0: "all"}.get(count, f"{count} whole")
     together = (
         f"Up to {jobs} runs trained at the same time (--jobs {jobs}) and disturbed each other's wall-clock, and CPU "
-        "time (--clock cpu) less."
+        "time (--clock cpu) less. Those on different GPUs share no more than the cores."
     )
     return [
         "Medians over seeds (least to most). Each run is compared with the baseline's run of the same seed.",

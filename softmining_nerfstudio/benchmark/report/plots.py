@@ -46,13 +46,18 @@ def write(study: Study, folder: Path, directory: Path, most_curves: int | None =
     looks = looks_of(study)
     drawn = dict(list(looks.items())[:most_curves])
     with matplotlib.rc_context(STYLE):
-        axes: dict[str, Axis] = {"steps": "step", "time": study.clock}
-        figures = {f"psnr-over-{name}": curves(study, axis, drawn) for name, axis in axes.items()}
+        figures, timed = {"psnr-over-steps": curves(study, "step", drawn)}, study.on_one_device()
+        if timed.scenes:
+            figures["psnr-over-time"] = curves(timed, study.clock, drawn)
         if any(run.method != study.baseline for run in study.runs):
             figures["speed-up"] = bars(study, looks)
         for scene in study.scenes:
-            for name, moment_of in {"renders": at_equal_time, "final-renders": at_the_end}.items():
-                if moment := moment_of(study, scene, folder):
+            moments = {
+                "renders": at_equal_time(timed, scene, folder),
+                "final-renders": at_the_end(study, scene, folder),
+            }
+            for name, moment in moments.items():
+                if moment is not None:
                     figures[f"{name}-{file_name(scene)}"] = strip(moment, folder, study)
             if (pictures := over_steps(study, scene, folder)) is not None:
                 figures[f"mined-{file_name(scene)}"] = pictures
@@ -155,7 +160,8 @@ def _bar(panel: Axes, place: int, study: Study, scene: str, method: str, referen
 
     times, steps = over(study.clock), over("step")
     if method == reference or times is None or steps is None:
-        _say(panel, 0.0, place, "reference" if method == reference else "not measured", "#666666")
+        why = "reference" if method == reference else "not measured" if steps is None else "on another device"
+        _say(panel, 0.0, place, why, "#666666")
         return
     seeds = f" ({times.known} of {times.seeds} seeds)" if 0 < times.known < times.seeds else ""
     if not times.median.known:

@@ -10,8 +10,9 @@ Over several scenes, a seed's number is the mean of its scenes' numbers, geometr
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -80,16 +81,35 @@ class Study:
         finished = [{run.seed for run in self.runs if run[:2] == (scene, method)} for scene in scenes]
         return sorted(set.intersection(*finished))
 
+    def comparable(self, run: Run, reference: str, axis: Axis) -> bool:
+        """Whether the reference has finished the same scene and seed; for times, on the same device throughout."""
+        other = run._replace(method=reference)
+        return other in self.runs and (axis == "step" or len(self._devices(run) | self._devices(other)) == 1)
+
+    def _devices(self, run: Run) -> set[str | None]:
+        return {m.device for m in self.runs[run]}
+
+    def on_one_device(self) -> Study:
+        """The runs whose times compare: in each scene, those of the device with most runs of the baseline."""
+        kept = {}
+        for scene in self.scenes:
+            devices = {run: self._devices(run) for run in self.runs if run.scene == scene}
+            of_baseline = [one for run, (one, *more) in devices.items() if run.method == self.baseline and not more]
+            for device, _ in Counter(of_baseline).most_common(1):
+                kept |= {run: self.runs[run] for run, found in devices.items() if found == {device}}
+        scenes = tuple(scene for scene in self.scenes if scene in {run.scene for run in kept})
+        return replace(self, runs=kept, scenes=scenes)
+
     def sooner(self, run: Run, reference: str, axis: Axis, target: float | None = None) -> Between | None:
         """How many times sooner a run reaches a PSNR (default: the reference's last) than the reference's run."""
-        if run._replace(method=reference) not in self.runs:
+        if not self.comparable(run, reference, axis):
             return None
         theirs = self.curve(run._replace(method=reference), axis)
         return speed_up(theirs, self.curve(run, axis), theirs.psnr[-1] if target is None else target)
 
     def gain(self, run: Run) -> Between | None:
         """PSNR minus the baseline's, after the baseline's whole time, dB."""
-        if run._replace(method=self.baseline) not in self.runs:
+        if not self.comparable(run, self.baseline, self.clock):
             return None
         theirs = self.curve(run._replace(method=self.baseline), self.clock)
         reached = psnr_at(self.curve(run, self.clock), theirs.times[-1])
@@ -97,8 +117,9 @@ class Study:
 
     def overhead(self, run: Run) -> Between | None:
         """Time per step as a multiple of the baseline's with the same seed."""
-        other = self.runs.get(run._replace(method=self.baseline))
-        return exactly(self._pace(self.runs[run]) / self._pace(other)) if other else None
+        if not self.comparable(run, self.baseline, self.clock):
+            return None
+        return exactly(self._pace(self.runs[run]) / self._pace(self.runs[run._replace(method=self.baseline)]))
 
     def _pace(self, measured: list[Measurement]) -> float:
         return getattr(measured[-1], self.clock) / measured[-1].step

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +10,8 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.errors import SuiteError
-from softmining_nerfstudio.benchmark.results import Run
-from softmining_nerfstudio.benchmark.run import suite_file
+from softmining_nerfstudio.benchmark.run import session, suite_file
 from softmining_nerfstudio.benchmark.run.suite import Suite
 
 
@@ -23,7 +20,8 @@ def run(
     *,
     data: Path | None = None,
     output: Path | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
+    cluster: str | None = None,
     only_methods: Sequence[str] = (),
     only_scenes: Sequence[str] = (),
     seeds: Sequence[int] = (),
@@ -35,7 +33,10 @@ def run(
         suite: TOML file of the suite, see configs/.
         data: Folder of the scenes. It replaces {data} in the suite.
         output: Folder of the results. Default: results/ and the suite's name.
-        jobs: Runs at the same time. They share the cores and disturb each other's wall-clock.
+        jobs: Runs at the same time. Default: one on each GPU that CUDA_VISIBLE_DEVICES leaves, or one on the processor.
+            They share the cores and disturb each other's wall-clock. On a cluster: as many as it takes.
+        cluster: Train on a Ray cluster: HOST:PORT of its head, or auto for the one that this machine belongs to. Each
+            node needs this package and the data, at the same path. Each run gets a GPU, or OMP_NUM_THREADS cores (1).
         only_methods: Train only these methods of the suite.
         only_scenes: Train only these scenes of the suite.
         seeds: Replace the suite's seeds.
@@ -47,27 +48,38 @@ def run(
     Raises:
         SuiteError: the suite cannot be run.
         ResultsError: the results folder is damaged.
+        ClusterError: the cluster cannot train it.
     """
     read = _suite(suite, seeds, steps)
     methods = _chosen("method", only_methods, read.methods, read)
     scenes = _chosen("scene", only_scenes, read.scenes, read)
-    if jobs < 1:
-        raise SuiteError(f"--jobs is {jobs}; expected a whole number from 1 on")
-    read.require_scenes(scenes, data)
-    return _train(read, read.runs(methods, scenes, read.seeds), data, output or Path("results") / suite.stem, jobs)
+    require_count("--jobs", jobs)
+    runs, folder = read.runs(methods, scenes, read.seeds), output or Path("results") / suite.stem
+    if cluster is None:
+        read.require_scenes(scenes, data)
+        hire = session.here(jobs)
+    else:
+        data = data and data.absolute()
+        hire = session.on_cluster(cluster, [path for scene in scenes for path in read.paths(scene, data)], jobs)
+    from softmining_nerfstudio.benchmark.run import plan  # nerfstudio takes seconds to import
+
+    tasks = plan.checked(read, runs, data, folder, has_data=cluster is None)
+    status = session.train(read, tasks, data, folder, hire)
+    if status != session.STOPPED:
+        session.say(Console(), "Tables and plots:", f"softmining-bench report {shlex.quote(str(folder))}")
+    return status
 
 
 def _suite(path: Path, seeds: Sequence[int], steps: int | None) -> Suite:
     """The suite with the changes that the options ask for."""
     suite = suite_file.load(path)
+    require_count("--steps", steps)
     if steps is not None:
-        if steps < 1:
-            raise SuiteError(f"--steps is {steps}; expected a whole number from 1 on")
         suite = suite.with_steps(steps)
-    chosen = tuple(dict.fromkeys(seeds)) or suite.seeds
-    if not suite_file.SEEDS.fits(list(chosen)):
-        raise SuiteError(f"--seeds is {' '.join(map(str, seeds))}; expected whole numbers from 0 to {2**32 - 1}")
-    return replace(suite, seeds=chosen)
+    if seeds:
+        require_seeds(seeds)
+        suite = replace(suite, seeds=tuple(dict.fromkeys(seeds)))
+    return suite
 
 
 def _chosen(what: str, names: Sequence[str], of: dict[str, str], suite: Suite) -> Sequence[str]:
@@ -77,33 +89,21 @@ def _chosen(what: str, names: Sequence[str], of: dict[str, str], suite: Suite) -
     return names or tuple(of)
 
 
-def _train(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path, jobs: int) -> int:
-    """Train the unfinished runs; returns the exit status."""
-    from softmining_nerfstudio.benchmark.environment import environment  # nerfstudio takes seconds to import
-    from softmining_nerfstudio.benchmark.run import plan, runner
+def require_count(option: str, count: int | None) -> None:
+    """Check the value of an option that counts something.
 
-    console, tasks = Console(), plan.tasks_of(suite, runs, data, folder)
-    plan.require_parsable(suite, tasks)
-    plan.require_strip_view(suite, tasks)
-    with runner.alone(folder):
-        machine = environment() | {"threads": runner.threads(jobs), "jobs": jobs}
-        plan.record_suite(suite, data, folder, machine)
-        results.repair(folder)
-        waiting = runner.pending(tasks, folder)
-        finished = f"{len(tasks) - len(waiting)} of {len(tasks)} runs are finished"
-        console.print(f"{finished}; results go to {folder}", markup=False, soft_wrap=True)
-        try:
-            failures = runner.execute(waiting, folder, jobs, console)
-        except KeyboardInterrupt:
-            _say(console, "Stopped. The same command goes on:", shlex.join(["softmining-bench", *sys.argv[1:]]))
-            return 130
-    if failures:
-        console.print(f"{len(failures)} runs failed; the same command tries them again.")
-    _say(console, "Tables and plots:", f"softmining-bench report {shlex.quote(str(folder))}")
-    return 1 if failures else 0
+    Raises:
+        SuiteError: it is less than one.
+    """
+    if count is not None and count < 1:
+        raise SuiteError(f"{option} is {count}; expected a whole number from 1 on")
 
 
-def _say(console: Console, what: str, command: str) -> None:
-    """Print a command on one line, for the user to copy."""
-    console.print(what)
-    console.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Check the seeds of the command line.
+
+    Raises:
+        SuiteError: there are none, or one is too large.
+    """
+    if not suite_file.SEEDS.fits(list(dict.fromkeys(seeds))):
+        raise SuiteError(f"--seeds is {' '.join(map(str, seeds))}; expected whole numbers from 0 to {2**32 - 1}")

@@ -11,9 +11,26 @@ from typing import Any
 from softmining_nerfstudio.benchmark import record
 from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.results import Run
+from softmining_nerfstudio.benchmark.run.configuration import configure, parse
 from softmining_nerfstudio.benchmark.run.suite import Suite
-from softmining_nerfstudio.benchmark.run.task import Task, configure, parse
+from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.training.questions import refuse_questions
+
+
+def checked(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path, has_data: bool = True) -> list[Task]:
+    """A task for each run, if all of them can be trained.
+
+    Args:
+        has_data: Whether the data can be read here.
+
+    Raises:
+        SuiteError: one cannot.
+    """
+    tasks = tasks_of(suite, runs, data, folder)
+    require_parsable(suite, tasks)
+    if has_data:
+        require_strip_view(suite, tasks)
+    return tasks
 
 
 def tasks_of(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path) -> list[Task]:
@@ -43,11 +60,11 @@ def require_parsable(suite: Suite, tasks: Sequence[Task]) -> None:
     commands = {(task.method, task.scene): task.command for task in tasks}
     for (method, scene), command in commands.items():
         try:
-            devices = parse(command).machine.num_devices
+            machine = parse(command).machine
         except ValueError as error:
             where = suite.source.where(method, "methods"), suite.source.where(scene, "scenes")
             raise SuiteError(f"{where[0]} ({method}), on {where[1]} ({scene}): {error}") from error
-        if devices != 1:
+        if (devices := machine.num_devices * machine.num_machines) != 1:
             raise SuiteError(
                 f"{suite.source.path}: {method} asks for {devices} devices; expected 1: the clock measures one device"
             )

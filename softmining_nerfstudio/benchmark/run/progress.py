@@ -1,14 +1,14 @@
-"""The progress bars of a suite in the terminal."""
+"""The progress bars of a suite in the terminal, and a plot below them if there is one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -16,13 +16,25 @@ from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.results import Failure, Measurement, Run
 from softmining_nerfstudio.benchmark.run.task import Task
 
+Plot = Callable[[Sequence[Measurement]], RenderableType]
+"""Draws measurements for the terminal."""
+
+
+class _Bars(Progress):
+    below: RenderableType = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.below:
+            yield self.below
+
 
 class RunsProgress:
     """A bar for all steps and one for each current run. They count the steps up to the last measurement."""
 
-    def __init__(self, tasks: Sequence[Task], folder: Path, console: Console) -> None:
-        self.tasks, self.folder = tasks, folder
-        self._bars = Progress(
+    def __init__(self, tasks: Sequence[Task], folder: Path, console: Console, plot: Plot | None = None) -> None:
+        self.tasks, self.folder, self._plot = tasks, folder, plot
+        self._bars = _Bars(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
             console=console,
         )  # fmt: skip
@@ -45,7 +57,10 @@ class RunsProgress:
         path = self.folder / results.FILE_NAME
         size = path.stat().st_size if path.exists() else 0
         if size != self._size:
-            self._size, self._measured = size, {m.run: m for m in results.load(self.folder)[0]}
+            measured = results.load(self.folder)[0]
+            self._size, self._measured = size, {m.run: m for m in measured}
+            if self._plot is not None:
+                self._bars.below = self._plot(measured)
         return self._measured
 
     def _done(self, last: dict[Run, Measurement]) -> int:

@@ -104,15 +104,25 @@ class Suite:
         """Check that the files of the scenes exist.
 
         Raises:
-            SuiteError: one is missing.
+            SuiteError: one is missing, or the folder of the data.
         """
         for scene in scenes:
             where = self.source.where(scene, "scenes")
-            for word in shlex.split(self.scenes[scene]):
-                if DATA in word and data is None:
-                    raise SuiteError(f"{where}: the scene {scene!r} needs the folder of the data: add --data DIR")
-                if DATA in word and not (path := Path(word.replace(DATA, str(data)))).exists():
+            for path in map(Path, self.paths(scene, data)):
+                if not path.exists():
                     raise SuiteError(f"{where}: there is no {path} for the scene {scene!r}. {_holds(path.parent)}")
+
+    def paths(self, scene: str, data: Path | None) -> list[str]:
+        """The paths of a scene that the folder of the data takes part in.
+
+        Raises:
+            SuiteError: there is no such folder.
+        """
+        words = [word for word in shlex.split(self.scenes[scene]) if DATA in word]
+        if words and data is None:
+            where = self.source.where(scene, "scenes")
+            raise SuiteError(f"{where}: the scene {scene!r} needs the folder of the data: add --data DIR")
+        return [word.replace(DATA, str(data)) for word in words]
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON types."""

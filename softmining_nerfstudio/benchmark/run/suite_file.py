@@ -1,7 +1,8 @@
-"""Reads a suite from its TOML file. An error names the file, the line and the allowed values."""
+"""Reads and writes the TOML file of a suite. An error names the file, the line and the allowed values."""
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -83,6 +84,24 @@ def load(path: Path) -> Suite:
             raise SuiteError(f"{source.where(key)}: {key} is {settings[key]!r}, not a method. Allowed: {allowed}")
     settings["seeds"] = tuple(settings.get("seeds", Suite.seeds))
     return Suite(source, **settings)
+
+
+def dump(suite: Suite) -> str:
+    """The text of a suite's file, without the settings that are the default."""
+    tables = {"methods": suite.methods, "scenes": suite.scenes}
+    lines = [
+        f"{key} = {_toml(value)}"
+        for key, value in suite.as_json().items()
+        if key not in tables and (key in REQUIRED or value not in (getattr(Suite, key, None), None))
+    ]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{_toml(key)} = {_toml(words)}" for key, words in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A string, number or list of numbers. TOML escapes as JSON does, and one character besides."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _require_words(source: Source, settings: dict[str, Any]) -> None:

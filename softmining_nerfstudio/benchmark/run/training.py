@@ -20,11 +20,12 @@ from typing import Any
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.scripts.train import train_loop
 
-from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark import devices, results
 from softmining_nerfstudio.benchmark.results import Measurement
 from softmining_nerfstudio.benchmark.run import evaluation
 from softmining_nerfstudio.benchmark.run.clock import Clock, forget_peak_memory, peak_memory
-from softmining_nerfstudio.benchmark.run.task import Task, configure
+from softmining_nerfstudio.benchmark.run.configuration import configure
+from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.training.checkpoints import newest
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager
 from softmining_nerfstudio.training.perceptual import lazy_lpips
@@ -106,6 +107,7 @@ class MeasuredTrainer(SoftMiningTrainer):
             render=path.as_posix() if task.is_shown(step) else None,
             final=final,
             mined=mined or None,
+            device=devices.name_of(self.clock.device),
         )
         results.append(Path(task.folder), record)
         forget_peak_memory(self.clock.device)

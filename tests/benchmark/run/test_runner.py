@@ -11,9 +11,13 @@ import pytest
 from rich.console import Console
 
 from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.devices import Device
 from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.run import runner
+from softmining_nerfstudio.benchmark.run.local import LocalWorkers, threads
+from softmining_nerfstudio.benchmark.run.process import Child
 from softmining_nerfstudio.benchmark.run.task import Task
+from softmining_nerfstudio.benchmark.run.turns import Turns
 
 STAND_IN = """
 import json, os, subprocess, sys, time
@@ -49,8 +53,13 @@ def task(method: str, folder: Path) -> Task:
 
 
 def execute(folder: Path, *methods: str, jobs: int = 1) -> list[results.Failure]:
-    tasks = runner.pending([task(method, folder) for method in methods], folder)
-    return runner.execute(tasks, folder, jobs, Console(quiet=True), (sys.executable, "-c", STAND_IN))
+    tasks, measured = runner.pending([task(method, folder) for method in methods], folder)
+    program = (sys.executable, "-c", STAND_IN)
+    workers = LocalWorkers([Device("a processor", None)], jobs, Turns(measured), program)
+    try:
+        return runner.execute(tasks, folder, workers, Console(quiet=True))
+    finally:
+        workers.stop()
 
 
 def test_a_failed_run_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
@@ -79,20 +88,20 @@ def test_running_again_trains_what_is_not_finished(tmp_path: Path) -> None:
     execute(tmp_path, "broken", "good")
     checkpoints = tmp_path / "runs" / "ball--good" / "method" / "seed-1" / "nerfstudio_models"
     checkpoints.mkdir(parents=True)
-    waiting = runner.pending([task(method, tmp_path) for method in ("broken", "good", "new")], tmp_path)
+    waiting, _ = runner.pending([task(method, tmp_path) for method in ("broken", "good", "new")], tmp_path)
     assert [waits.method for waits in waiting] == ["broken", "new"]
     assert checkpoints.parent.exists()
     assert not checkpoints.exists()  # only an interrupted run needs them
 
 
 def test_ctrl_c_ends_the_running_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[runner.Child] = []
-    start = runner.Child.start
+    started: list[Child] = []
+    start = Child.start
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner.Child, "start", lambda *arguments: started.append(start(*arguments)) or started[-1])
+    monkeypatch.setattr(Child, "start", lambda *arguments: started.append(start(*arguments)) or started[-1])
     monkeypatch.setattr(runner.RunsProgress, "show", interrupt)
     with pytest.raises(KeyboardInterrupt):
         execute(tmp_path, "slow")
@@ -140,9 +149,9 @@ def test_two_runners_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_jobs_share_the_cores_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert [runner.threads(jobs) for jobs in (1, 3, 20)] == ["8", "2", "1"]
+    assert [threads(jobs) for jobs in (1, 3, 20)] == ["8", "2", "1"]
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert runner.threads(3) == "5"
+    assert threads(3) == "5"
 
 
 def test_a_run_has_no_standard_input_and_still_ends_with_its_parent() -> None:

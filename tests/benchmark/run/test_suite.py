@@ -42,9 +42,7 @@ def prepare(path: Path, data: Path) -> None:
     """Everything that is looked at before the first run starts."""
     suite = suite_file.load(path)
     suite.require_scenes(suite.scenes, data)
-    tasks = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), data, path.parent)
-    plan.require_parsable(suite, tasks)
-    plan.require_strip_view(suite, tasks)
+    plan.checked(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), data, path.parent)
 
 
 def test_a_command_is_that_of_ns_train(path: Path) -> None:

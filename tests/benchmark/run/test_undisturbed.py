@@ -15,8 +15,8 @@ import torch
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
 from torch import Tensor
 
+from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.benchmark.run.evaluation import HeldOutPixels, undisturbed
-from softmining_nerfstudio.benchmark.run.task import parse
 from softmining_nerfstudio.training import random_state
 from softmining_nerfstudio.training.perceptual import lazy_lpips
 from softmining_nerfstudio.training.rendering import blended

@@ -1,0 +1,63 @@
+"""The devices that train: the GPUs of this machine that CUDA_VISIBLE_DEVICES leaves, or its processor."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class Device(NamedTuple):
+    """A device of this machine."""
+
+    name: str
+    """The name that its measurements carry."""
+    entry: str | None
+    """The value of CUDA_VISIBLE_DEVICES that leaves this GPU alone, an index or a UUID; None: the processor."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs in its environment to train here."""
+        return {} if self.entry is None else {VISIBLE: self.entry}
+
+
+def all_devices() -> list[Device]:
+    """The GPUs that this process may use, in CUDA's order; the processor if there are none."""
+    entries = _entries()
+    gpus = [Device(_gpu(i, entries), _entry(i, entries)) for i in range(torch.cuda.device_count())]
+    return gpus or [Device(processor(), None)]
+
+
+def name_of(device: torch.device) -> str:
+    """The name of the device that trains in this process, as `all_devices` has it."""
+    if device.type == "cuda":
+        return _gpu(device.index or 0, _entries())
+    return processor() if device.type == "cpu" else str(device)
+
+
+def _entries() -> list[str]:
+    """The GPUs that CUDA_VISIBLE_DEVICES lists, by index or UUID; empty: all of them."""
+    return [entry.strip() for entry in os.environ.get(VISIBLE, "").split(",") if entry.strip()]
+
+
+def _entry(index: int, entries: list[str]) -> str:
+    return entries[index] if index < len(entries) else str(index)
+
+
+def _gpu(index: int, entries: list[str]) -> str:
+    return f"{torch.cuda.get_device_name(index)} (GPU {_entry(index, entries)})"
+
+
+def processor() -> str:
+    """The processor's model name, if the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

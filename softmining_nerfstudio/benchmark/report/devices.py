@@ -1,0 +1,37 @@
+"""Which device trained which runs. Steps compare everywhere, times only on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from softmining_nerfstudio.benchmark.report.study import Study
+from softmining_nerfstudio.benchmark.results import Measurement
+
+NOTE = (
+    "Times of different devices are not compared. A run whose reference trained on another device has no number there, "
+    "and the plots over time and the renders at equal time show the device with most runs of the baseline."
+)
+
+
+def device_of(measured: Sequence[Measurement]) -> str | None:
+    """The device of a run, or all of them in order; None where the measurements do not tell."""
+    return ", then ".join(dict.fromkeys(m.device for m in measured if m.device is not None)) or None
+
+
+def who_ran_what(study: Study) -> list[str]:
+    """A line for each device: its scenes, seeds and methods. Nothing where the measurements do not tell."""
+    found: dict[str, dict[tuple[str, int], list[str]]] = {}
+    for run, measured in study.runs.items():
+        if (device := device_of(measured)) is not None:
+            found.setdefault(device, {}).setdefault((run.scene, run.seed), []).append(run.method)
+    if len(found) < 2:
+        return [f"{device} trained all of them." for device in found]
+    lines = []
+    for device, groups in found.items():
+        parts = [f"{scene}, seed {seed} ({_named(study, names)})" for (scene, seed), names in groups.items()]
+        lines.append(f"{device} trained {'; '.join(parts)}.")
+    return [*lines, NOTE]
+
+
+def _named(study: Study, methods: Sequence[str]) -> str:
+    return "all methods" if {*methods} == {*study.methods} else ", ".join(methods)

@@ -1,0 +1,62 @@
+"""Runs on the devices of this machine, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from softmining_nerfstudio.benchmark.devices import Device
+from softmining_nerfstudio.benchmark.results import Failure
+from softmining_nerfstudio.benchmark.run.process import TRAINING, Child
+from softmining_nerfstudio.benchmark.run.task import Task
+from softmining_nerfstudio.benchmark.run.turns import Turns
+
+
+class LocalWorkers:
+    """Trains several runs at the same time, spread over the devices.
+
+    Args:
+        jobs: Runs at the same time.
+    """
+
+    def __init__(self, devices: Sequence[Device], jobs: int, turns: Turns, program: Sequence[str] = TRAINING) -> None:
+        self._devices, self._jobs, self._turns, self._program = devices, jobs, turns, program
+        self._children: list[tuple[Device, Child]] = []
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a session records of them: runs at the same time, and threads of each."""
+        return {"threads": threads(self._jobs), "jobs": self._jobs}
+
+    @property
+    def current(self) -> list[Task]:
+        """The runs that train now."""
+        return [child.task for _, child in self._children]
+
+    def fill(self, waiting: list[Task]) -> None:
+        """Start runs of this list while there is room, each on the device that trains fewest."""
+        while waiting and len(self._children) < self._jobs:
+            busy = Counter(device for device, _ in self._children)
+            device = min(self._devices, key=lambda each: busy[each])
+            environment = {"OMP_NUM_THREADS": threads(self._jobs), **device.environment}
+            task = self._turns.take(waiting, device.name)
+            self._children.append((device, Child.start(task, environment, self._program)))
+
+    def ended(self) -> Iterator[tuple[Task, Failure | None]]:
+        """The runs that have ended since the last look, and why if they failed."""
+        for each in list(self._children):
+            if each[1].process.poll() is not None:
+                self._children.remove(each)
+                yield each[1].task, each[1].failure()
+
+    def stop(self) -> None:
+        """End the running processes."""
+        for _, child in self._children:
+            child.stop()
+
+
+def threads(jobs: int) -> str:
+    """Threads of each process: OMP_NUM_THREADS, or its share of the cores."""
+    return os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))

@@ -1,0 +1,112 @@
+"""The machines of a Ray cluster that can train: those with GPUs, or all if there is no GPU."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from softmining_nerfstudio import __version__
+from softmining_nerfstudio.benchmark.errors import ClusterError
+from softmining_nerfstudio.benchmark.run import node as on_node
+
+INSTALL = "pip install '.[cluster]' in the folder of this package"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster."""
+
+    id: str
+    name: str
+    runs: int
+    """Runs at the same time."""
+    threads: int
+    """Of each run."""
+    resources: dict[str, float]
+    """What Ray sets aside for each run."""
+
+    @property
+    def alone(self) -> dict[str, Any]:
+        """Options of a Ray task that belongs on this node and no other."""
+        strategies = import_module("ray.util.scheduling_strategies")
+        return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(self.id, soft=False)}
+
+
+def connected(address: str) -> Any:
+    """The module of Ray, connected to a cluster.
+
+    Raises:
+        ClusterError: Ray is not installed, or there is no cluster.
+    """
+    try:
+        ray = import_module("ray")
+    except ImportError as error:
+        raise ClusterError(f"--cluster needs Ray, which is not installed: {INSTALL}") from error
+    if "://" in address:
+        raise ClusterError(f"--cluster is {address}; expected HOST:PORT of the cluster's head, or auto")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        advice = "ray start --head starts one on this machine, and ray start --address HOST:PORT joins one"
+        raise ClusterError(f"no Ray cluster at {address} ({last_line(error)}); {advice}") from error
+    return ray
+
+
+def nodes_of(ray: Any) -> list[Node]:
+    """The nodes that train."""
+    alive = [each for each in ray.nodes() if each["Alive"]]
+    kind = "GPU" if any(each["Resources"].get("GPU", 0) >= 1 for each in alive) else "CPU"
+    hosts = Counter(each["NodeManagerHostname"] for each in alive)
+    asked = os.environ.get("OMP_NUM_THREADS")
+    nodes = []
+    for each in alive:
+        host, there = each["NodeManagerHostname"], each["Resources"]
+        name = host if hosts[host] == 1 else f"{host}-{each['NodeID'][:6]}"
+        cores, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
+        threads = int(asked or (1 if kind == "CPU" else max(1, cores // max(1, gpus))))
+        if kind == "GPU" and gpus:
+            nodes.append(Node(each["NodeID"], name, gpus, threads, {"num_gpus": 1, "num_cpus": 0}))
+        elif kind == "CPU" and cores >= threads:
+            nodes.append(Node(each["NodeID"], name, cores // threads, threads, {"num_cpus": threads}))
+    return nodes
+
+
+def ask(ray: Any, node: Node, paths: Sequence[str]) -> Any:
+    """Have a node tell its version of the package, and which paths it lacks; Ray's reference to the answer."""
+    look = ray.remote(num_cpus=0, max_retries=0)(on_node.look)
+    return look.options(**node.alone).remote(list(paths))
+
+
+def sound(ray: Any, nodes: Sequence[Node], paths: Sequence[str]) -> list[Node]:
+    """The nodes that answer.
+
+    Raises:
+        ClusterError: one has another version of the package, or lacks a path; or none answers.
+    """
+    found = []
+    for node, answer in [(node, ask(ray, node, paths)) for node in nodes]:
+        try:
+            version, missing = ray.get(answer)
+        except ray.exceptions.RayTaskError as error:
+            raise ClusterError(f"the node {node.name} cannot run the benchmark: {last_line(error)}") from error
+        except ray.exceptions.RayError:  # it is gone
+            continue
+        if version != __version__:
+            raise ClusterError(f"the node {node.name} has softmining-nerfstudio {version}; expected {__version__}")
+        if missing:
+            raise ClusterError(f"the node {node.name} has no {missing[0]}; expected the data there on every node")
+        found.append(node)
+    if not found:
+        raise ClusterError(
+            "no node of the cluster can train; expected one with a GPU, or with OMP_NUM_THREADS cores (1)"
+        )
+    return found
+
+
+def last_line(error: Exception) -> str:
+    """The last line of an error's message; Ray's begin with a traceback."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

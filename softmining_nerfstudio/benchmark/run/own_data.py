@@ -1,0 +1,130 @@
+"""A suite for a user's own data, without a file: softmining-lite on one scene, with methods chosen by name."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from nerfstudio.engine.trainer import TrainerConfig
+
+from softmining_nerfstudio.benchmark.errors import SuiteError
+from softmining_nerfstudio.benchmark.report.study import STOCK
+from softmining_nerfstudio.benchmark.run.configuration import parse
+from softmining_nerfstudio.benchmark.run.suite import LEAST_BETWEEN, Source, Suite, file_name
+from softmining_nerfstudio.benchmark.run.suite_file import LONGEST_NAME
+from softmining_nerfstudio.methods import LITE_STEPS
+from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
+from softmining_nerfstudio.training import parsing
+from softmining_nerfstudio.training.questions import refuse_questions
+from softmining_nerfstudio.training.scene_kinds import CAPTURES, Kind, kind_of, parser_of
+
+METHOD, STOCK_METHOD = "softmining-lite", "nerfacto-lite"
+BASELINE = "uniform"
+METHODS = (*SAMPLING_TYPES, STOCK)
+"""The names to choose from: sampling types, and nerfstudio's own training."""
+LONGEST_SIDE = 504
+"""Pixels. Larger images are shrunk, so that two cores evaluate a view in seconds."""
+MEASUREMENTS, RENDERS = 20, 5
+"""Of a run, besides those before its first step."""
+COMMAND = "softmining-bench compare"
+
+
+class Capture(NamedTuple):
+    """What the user's data is."""
+
+    name: str
+    words: list[str]
+    """The words of ns-train that read it."""
+    kind: Kind
+    side: int
+    """Longer side of the largest image, pixels."""
+
+    @property
+    def scale(self) -> float:
+        """The factor that shrinks the images to LONGEST_SIDE; 1 if they are no larger."""
+        return min(1.0, float(f"{LONGEST_SIDE / self.side:.4f}"))
+
+
+def look_at(data: Path | None, parser: Sequence[str]) -> Capture:
+    """Read the cameras of the data.
+
+    Args:
+        data: Its folder.
+        parser: The words of its parser; none: it is found by what the folder holds.
+
+    Raises:
+        SuiteError: there are none.
+    """
+    if data is None and not parser:
+        raise SuiteError("no data is named: add --data DIR, or demo-scene for the built-in scene")
+    words = [*([] if data is None else ["--data", str(data.absolute())]), *parser]
+    name = (data.absolute() if data else Path(parser[0])).name
+    name = name[:LONGEST_NAME] if file_name(name) else "capture"
+    try:
+        config = parse([METHOD, *words])
+        if config.data:  # as ns-train does
+            config.pipeline.datamanager.data = config.data
+        return Capture(name, words, kind_of(parser_of(config)), _longest_side(config))
+    except (FileNotFoundError, ValueError) as error:
+        raise SuiteError(f"{name} cannot be compared on: {error}") from error
+
+
+def _longest_side(config: TrainerConfig) -> int:
+    """The longer side of the largest training image, pixels.
+
+    Raises:
+        ValueError: the data cannot be read.
+    """
+    parser = parser_of(config)
+    parser.data = config.pipeline.datamanager.data or parser.data
+    try:
+        with refuse_questions():
+            cameras = parser.setup().get_dataparser_outputs(split="train").cameras
+    except Exception as error:  # every parser has errors of its own
+        parsing.explain(error, parser)
+        raise ValueError(str(error) or type(error).__name__) from error
+    return int(max(cameras.width.max(), cameras.height.max()))
+
+
+def suite_of(capture: Capture, methods: Sequence[str], steps: int, seeds: Sequence[int]) -> Suite:
+    """The suite of a comparison. Uniform sampling is the baseline, asked for or not.
+
+    Raises:
+        SuiteError: a method has no such name.
+    """
+    for name in methods:
+        if name not in METHODS:
+            raise SuiteError(f"--methods has {name!r}. Allowed: {', '.join(METHODS)}")
+    arguments = [] if capture.scale == 1 else ["--pipeline.datamanager.camera-res-scale-factor", str(capture.scale)]
+    if steps != LITE_STEPS:  # the learning rate is to fall over the whole training
+        for group in ("fields", "proposal-networks"):
+            arguments += [f"--optimizers.{group}.scheduler.max-steps", str(steps)]
+    named = dict.fromkeys([BASELINE, *methods])
+    every = max(min(LEAST_BETWEEN, steps), steps // MEASUREMENTS)
+    return Suite(
+        Source(Path(COMMAND), ""),
+        method=METHOD,
+        steps=steps,
+        methods={name: _words(name, capture.kind) for name in named},
+        scenes={capture.name: shlex.join(capture.words)},
+        baseline=BASELINE,
+        title=f"{', '.join(named)} on {capture.name}",
+        arguments=shlex.join(arguments),
+        measure_every=every,
+        eval_pixels=10000,
+        final_views=3,
+        render_every=max(1, steps // every // RENDERS),
+        seeds=tuple(seeds),
+    )
+
+
+def _words(method: str, kind: Kind) -> str:
+    """The words of a method. nerfstudio's own does not follow the data, so it gets the settings of its twin."""
+    if method != STOCK:
+        return f"--sampling-type {method}"
+    settings = kind.of_methods.get(METHOD, {}) if kind is CAPTURES else {}
+    options = [(f"--pipeline.{path}".replace("_", "-"), str(value)) for path, value in settings.items()]
+    return shlex.join([STOCK_METHOD, *chain(*options)])

@@ -1,0 +1,79 @@
+"""Runs on several devices: steps compare, times only on one device."""
+
+from pathlib import Path
+
+import pytest
+from hand_worked import cells, markdown_of, write_run, write_suite
+
+from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.report import plots
+from softmining_nerfstudio.benchmark.report.strip import at_equal_time
+from softmining_nerfstudio.benchmark.report.study import read
+from softmining_nerfstudio.benchmark.report.verdict import verdicts
+
+WHERE = {("uniform", 1): "A", ("uniform", 2): "B", ("uniform", 3): "A", ("mined", 1): "A", ("mined", 2): "A"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Seed 1 trained on one device, seed 2 on two."""
+    folder = tmp_path / "results"
+    write_suite(folder)
+    for (method, seed), device in WHERE.items():
+        write_run(folder, "chair", method, seed, device=device)
+    return folder
+
+
+def test_a_report_says_which_device_trained_what(folder: Path) -> None:
+    markdown = markdown_of(folder)
+    assert "A trained chair, seed 1 (all methods); chair, seed 3 (uniform); chair, seed 2 (mined).\n" in markdown
+    assert "B trained chair, seed 2 (uniform).\n" in markdown
+    assert "Times of different devices are not compared." in markdown
+
+
+def test_times_of_different_devices_are_not_compared_but_steps_are(folder: Path) -> None:
+    row = cells(markdown_of(folder), "chair: Speed-up to the final", "mined")
+    assert row["to uniform's PSNR, steps"] == "2.00"
+    for column in ("to uniform's PSNR, wall-clock", "time per step"):
+        assert row[column].endswith("(1 of 2)")
+    assert row["gain at equal time, dB"] == "+2.10 (1 of 2)"
+
+
+def test_a_verdict_without_times_that_compare_says_so(folder: Path) -> None:
+    path = folder / results.FILE_NAME
+    path.write_text("".join(line for line in path.open() if '"seed": 1' not in line))
+    assert verdicts(read(folder).study) == [
+        "On chair mined reached uniform's final PSNR 2.0 times sooner in steps; no time compares, as their devices "
+        "differ; final +2.5 dB; 1 seed."
+    ]
+    assert "psnr-over-time" in markdown_of(folder, plots=folder / "plots")  # of uniform on A alone
+
+
+def test_plots_over_time_show_one_device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(folder).study.on_one_device()
+    assert {(run.method, run.seed) for run in found.runs} == {
+        (m, s) for (m, s), device in WHERE.items() if device == "A"
+    }
+    drawn, curves = {}, plots.curves
+    monkeypatch.setattr(
+        plots, "curves", lambda study, axis, looks: drawn.update({axis: {*study.runs}}) or curves(study, axis, looks)
+    )
+    markdown_of(folder, plots=folder / "plots")
+    assert len(drawn["step"]) == len(WHERE)
+    assert drawn["seconds"] == {*found.runs}
+
+
+def test_a_run_that_changed_its_device_has_no_time_to_compare(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    write_suite(folder)
+    for method in ("uniform", "mined"):
+        write_run(folder, "chair", method, 1, device="A")
+    path = folder / results.FILE_NAME
+    *lines, last = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, last.replace('"device": "A"', '"device": "B"')]) + "\n")
+    study = read(folder).study
+    assert cells(markdown_of(folder), "chair: Speed-up to the final", "mined")["time per step"] == "-"
+    assert "A, then B trained chair, seed 1 (mined)" in markdown_of(folder)
+    moment = at_equal_time(study.on_one_device(), "chair", folder)
+    assert moment is not None
+    assert [m.method for m in moment.shown] == ["uniform"]

@@ -1,0 +1,185 @@
+"""Runs on a real Ray cluster of two nodes on this machine, one of which is lost in the middle."""
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.errors import ClusterError
+from softmining_nerfstudio.benchmark.run import runner
+from softmining_nerfstudio.benchmark.run.task import Task
+
+ray = pytest.importorskip("ray")
+cluster_utils = pytest.importorskip("ray.cluster_utils")
+
+from softmining_nerfstudio.benchmark.run.cluster import ClusterWorkers  # noqa: E402
+
+STEPS = 60
+STAND_IN = f"""
+import json, os, sys, time
+from pathlib import Path
+from softmining_nerfstudio.benchmark.results import Measurement, append, load
+task = json.loads(sys.argv[1])
+folder = Path(task["folder"])
+if task["method"] == "broken":
+    raise MemoryError("no room")
+checkpoints = folder / "runs" / f"ball--{{task['method']}}" / "m" / f"seed-{{task['seed']}}" / "nerfstudio_models"
+checkpoints.mkdir(parents=True, exist_ok=True)
+found = sorted(checkpoints.glob("*.ckpt"))
+start = int(found[-1].stem[5:]) + 1 if found else 0
+assert not found or load(folder)[0][-1].step == start, "the measurement at the checkpoint is missing"
+print(f"begins at {{start}}", flush=True)
+for step in range(start + 10 if found else 0, {STEPS} + 1, 10):
+    time.sleep(0.0 if task["method"] == "fast" else 0.6)
+    render = folder / "renders" / f"{{task['method']}}-{{task['seed']}}" / f"{{step}}.png"
+    render.parent.mkdir(parents=True, exist_ok=True)
+    render.write_text("picture")
+    (render.parent / "truth.png").write_text("truth")
+    append(folder, Measurement(
+        **{{name: task[name] for name in ("scene", "method", "seed")}}, step=step, seconds=float(step), cpu_seconds=1.0,
+        psnr=20.0, peak_memory=1, render=render.relative_to(folder).as_posix(), device="cpu",
+        final={{"psnr": 20.0}} if step == {STEPS} else None))
+    for old in checkpoints.glob("*.ckpt"):
+        old.unlink()
+    if step and task["method"] != "forgets":
+        (checkpoints / f"step-{{step - 1:09d}}.ckpt").write_text("weights")
+"""
+MARK = b"begins at {start}"
+"""What the command of a stand-in has."""
+PROGRAM = (sys.executable, "-c", STAND_IN)
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Any]:
+    """A cluster whose head trains nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[3]), *filter(None, sys.path)]))
+        started = cluster_utils.Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+        )
+        try:
+            yield started
+        finally:
+            ray.shutdown()
+            started.shutdown()
+
+
+@pytest.fixture
+def cluster(head: Any) -> Iterator[Any]:
+    """It has two nodes with a core each."""
+    nodes = [head.add_node(num_cpus=1) for _ in range(2)]
+    yield head
+    for node in nodes:
+        if node in head.worker_nodes:
+            head.remove_node(node)
+
+
+def tasks(folder: Path, *methods: str) -> list[Task]:
+    return [Task("ball", method, 1, [], str(folder), STEPS, 10, 10, 1, None, 1) for method in methods]
+
+
+def train(cluster: Any, folder: Path, *methods: str) -> list[results.Failure]:
+    waiting, measured = runner.pending(tasks(folder, *methods), folder)
+    workers = ClusterWorkers(cluster.address, folder, [str(folder)], measured, program=PROGRAM)
+    try:
+        return runner.execute(waiting, folder, workers, Console(quiet=True))
+    finally:
+        workers.stop()
+
+
+def at_step(step: int, method: str, do: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Do something once, with the node that trains a method, when it has measured at a step."""
+    show, done = runner.RunsProgress.show, []
+
+    def look(progress: Any, current: Any) -> None:
+        show(progress, current)
+        here = [m for m in results.load(folder)[0] if (m.method, m.step) == (method, step)] if measured(folder) else []
+        if here and not done:
+            done.append(True)
+            do(str(here[0].device).rpartition("-")[2])
+
+    monkeypatch.setattr(runner.RunsProgress, "show", look)
+
+
+def measured(folder: Path) -> Counter[tuple[str, int]]:
+    """How often the file has a measurement of each method and step."""
+    path = folder / results.FILE_NAME
+    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return Counter((record["method"], record["step"]) for record in records if "step" in record)
+
+
+def begun_at(folder: Path, method: str) -> int:
+    """The step at which the last attempt began."""
+    return int((folder / "logs" / f"ball--{method}-seed-1.log").read_text().split()[-1])
+
+
+ALL_STEPS = range(0, STEPS + 1, 10)
+
+
+@pytest.mark.parametrize(("method", "begins_again_at"), [("keeps", range(20, STEPS)), ("forgets", range(1))])
+def test_no_measurement_is_lost_or_doubled_when_a_node_is_lost(
+    method: str, begins_again_at: range, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run goes on from its last checkpoint if it kept any, and begins anew otherwise."""
+
+    def lose(node: str) -> None:
+        (lost,) = (each for each in cluster.worker_nodes if each.node_id.startswith(node))
+        cluster.remove_node(lost, allow_graceful=False)
+
+    at_step(30, method, lose, monkeypatch, tmp_path)
+    (failure,) = train(cluster, tmp_path, "keeps", "forgets", "broken", "fast")
+    log = tmp_path / "logs" / "ball--broken-seed-1.log"
+    assert (failure.method, failure.error) == ("broken", f"MemoryError: no room (see {log})")
+    assert "MemoryError" in log.read_text()
+    assert measured(tmp_path) == {(name, step): 1 for name in ("keeps", "forgets", "fast") for step in ALL_STEPS}
+    assert begun_at(tmp_path, method) in begins_again_at
+    found, _ = results.load(tmp_path)
+    assert all((tmp_path / str(m.render)).read_text() == "picture" for m in found)
+    assert all((tmp_path / str(m.render)).with_name("truth.png").exists() for m in found)
+    assert len({m.device for m in found}) == 2  # each names its node
+
+
+def test_ctrl_c_ends_the_runs_and_the_next_call_goes_on(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        at_step(20, "keeps", interrupt, patch, tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            train(cluster, tmp_path, "keeps")
+    before = measured(tmp_path)
+    assert 0 < len(before) < len(ALL_STEPS)
+    time.sleep(2)
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if MARK in path.read_bytes()]
+    assert train(cluster, tmp_path, "keeps") == []
+    assert begun_at(tmp_path, "keeps") >= 10
+    assert measured(tmp_path) == {("keeps", step): 1 for step in ALL_STEPS}
+
+
+def test_a_run_that_is_lost_too_often_fails(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softmining_nerfstudio.benchmark.run.cluster.ATTEMPTS", 1)
+
+    def lose(_: str) -> None:
+        for node in [*cluster.worker_nodes]:
+            cluster.remove_node(node, allow_graceful=False)
+
+    at_step(10, "keeps", lose, monkeypatch, tmp_path)
+    (failure,) = train(cluster, tmp_path, "keeps")
+    assert failure.error.startswith("lost 1 times, at last with ")
+    with pytest.raises(ClusterError, match="no node of the cluster can train"):
+        train(cluster, tmp_path, "keeps")
+
+
+def test_a_node_without_the_data_is_named_before_anything_trains(cluster: Any, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"the node .* has no /nowhere/fern; expected the data there"):
+        ClusterWorkers(cluster.address, tmp_path, ["/nowhere/fern"], program=PROGRAM)

@@ -1,0 +1,123 @@
+"""A comparison on a user's own data, and the suite that it can be saved as."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.errors import SuiteError
+from softmining_nerfstudio.benchmark.run import command, suite_file
+from softmining_nerfstudio.benchmark.run.compare import compare, set_apart
+from softmining_nerfstudio.benchmark.run.configuration import parse
+from softmining_nerfstudio.benchmark.run.own_data import LONGEST_SIDE, Capture, look_at, suite_of
+from softmining_nerfstudio.benchmark.run.suite import Suite
+from softmining_nerfstudio.training.scene_kinds import CAPTURES, OBJECTS
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def capture(kind=CAPTURES, side: int = 100, name: str = "fern") -> Capture:
+    return Capture(name, ["--data", f"/my data/{name}"], kind, side)
+
+
+def reloaded(suite: Suite, folder: Path) -> Suite:
+    path = folder / "saved.toml"
+    path.write_text(suite_file.dump(suite), encoding="utf-8")
+    return suite_file.load(path)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.toml")))
+def test_a_suite_that_is_written_is_read_as_it_was(name: str, tmp_path: Path) -> None:
+    suite = suite_file.load(CONFIGS / name)
+    assert reloaded(suite, tmp_path) == suite
+
+
+def test_a_name_may_have_any_character(tmp_path: Path) -> None:
+    suite = suite_of(capture(name='gr\u00f6\u00dfer "7\\8"\t\x7f'), ["lmc", "nerfstudio"], 70, [3, 1])
+    assert reloaded(suite, tmp_path) == suite
+
+
+def test_words_after_a_parser_are_the_parsers() -> None:
+    words = ["--data", "fern", "--methods", "dmc", "lmc", "llff-data", "--downscale-factor", "8"]
+    assert set_apart(words) == [*words[:5], "--", *words[5:]]
+    assert set_apart(["--output", "llff-data", "--data=fern"]) == ["--output", "llff-data", "--data=fern"]
+
+
+def test_uniform_sampling_is_the_baseline_whether_asked_for_or_not() -> None:
+    suite = suite_of(capture(), ["dmc", "uniform"], 1000, [1])
+    assert [*suite.methods] == ["uniform", "dmc"]
+    assert suite.baseline == "uniform"
+    assert suite.arguments == ""
+    with pytest.raises(SuiteError, match=r"'nerf'\. Allowed: uniform, lmc, dmc, .*nerfstudio"):
+        suite_of(capture(), ["nerf"], 1000, [1])
+
+
+def test_large_images_are_shrunk_for_all_methods() -> None:
+    suite = suite_of(capture(side=4 * LONGEST_SIDE), ["dmc"], 1000, [1])
+    configs = [parse(suite.command(method, "fern", None)) for method in suite.methods]
+    assert [config.pipeline.datamanager.camera_res_scale_factor for config in configs] == [0.25, 0.25]
+
+
+def test_the_learning_rate_falls_over_the_whole_training() -> None:
+    config = parse(suite_of(capture(), ["dmc"], 300, [1]).command("dmc", "fern", None))
+    assert {group["scheduler"].max_steps for group in config.optimizers.values()} == {300}
+
+
+def test_nerfstudios_own_training_has_the_settings_that_the_suites_give_it() -> None:
+    suites = {"fern": suite_file.load(CONFIGS / "llff-cpu.toml"), "ship": suite_file.load(CONFIGS / "demo.toml")}
+    for kind, scene in ((CAPTURES, "fern"), (OBJECTS, "ship")):
+        own = suite_of(capture(kind), ["nerfstudio"], 1000, [1])
+        assert parse(own.command("nerfstudio", "fern", None)).pipeline.model == (
+            parse(suites[scene].command("nerfstudio", scene, Path("data"))).pipeline.model
+        )
+
+
+def test_data_that_cannot_be_read_is_refused(tmp_path: Path, blender_scene: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for data, parser, says in (
+        (None, [], "no data is named: add --data DIR"),
+        (tmp_path / "nowhere", [], "there is no "),
+        (tmp_path / "empty", [], "is empty. Expected a folder with one of transforms.json"),
+        (tmp_path / "empty", ["blender-data"], "transforms_train.json: no such file"),
+        (blender_scene, ["blender-data", "--scale", "x"], "ns-train refuses: .*--scale"),
+    ):
+        with pytest.raises(SuiteError, match=says):
+            look_at(data, parser)
+
+
+def test_a_file_is_not_replaced_by_another_suite(blender_scene: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "mine.toml"
+    taken.write_text("mine")
+    with pytest.raises(SuiteError, match=r"mine\.toml holds something else"):
+        compare(data=blender_scene, save_suite=taken, output=tmp_path / "results")
+    assert taken.read_text() == "mine"
+
+
+def test_a_comparison_reports_and_its_saved_suite_trains_the_same(
+    blender_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    assert compare(data=blender_scene, steps=20, seeds=[4], jobs=2, save_suite=Path("saved.toml")) == 0
+    folder = tmp_path / "results" / "compare-disc"
+    markdown = (folder / "report.md").read_text()
+    assert markdown.startswith("**On disc dmc ")
+    for picture in ("psnr-over-steps", "psnr-over-time", "renders-disc", "final-renders-disc"):
+        assert f"](plots/{picture}.png)" in markdown
+        assert (folder / "plots" / f"{picture}.png").exists()
+    measured, failures = results.load(folder)
+    assert not failures
+    assert {(m.method, m.step) for m in measured} == {
+        (name, step) for name in ("uniform", "dmc") for step in (0, 10, 20)
+    }
+    assert all(m.device for m in measured)
+
+    assert command.run(tmp_path / "saved.toml", jobs=2) == 0
+    again, _ = results.load(tmp_path / "results" / "saved")
+    assert [(m.run, m.step, m.psnr) for m in again] == [(m.run, m.step, m.psnr) for m in measured]
+    suites = [
+        json.loads((tmp_path / "results" / name / "suite.json").read_text()) for name in ("compare-disc", "saved")
+    ]
+    assert suites[0]["suite"] == suites[1]["suite"]

@@ -1,0 +1,121 @@
+"""The devices of a machine, with a faked listing of GPUs, and the runs that are spread over them."""
+
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.devices import Device, all_devices, name_of
+from softmining_nerfstudio.benchmark.environment import environment
+from softmining_nerfstudio.benchmark.run import runner
+from softmining_nerfstudio.benchmark.run.local import LocalWorkers
+from softmining_nerfstudio.benchmark.run.task import Task
+from softmining_nerfstudio.benchmark.run.turns import Turns
+
+CARDS = ("A100", "A100", "T4")
+STAND_IN = """
+import json, os, sys, time
+from pathlib import Path
+from softmining_nerfstudio.benchmark.results import Measurement, append
+task = json.loads(sys.argv[1])
+time.sleep(0.5)
+append(Path(task["folder"]), Measurement(
+    **{name: task[name] for name in ("scene", "method", "seed")}, step=task["steps"], seconds=1.0, cpu_seconds=1.0,
+    psnr=20.0, peak_memory=1, final={"psnr": 20.0}, device=os.environ["CUDA_VISIBLE_DEVICES"]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three GPUs; CUDA counts and numbers those that CUDA_VISIBLE_DEVICES leaves."""
+
+    def visible() -> list[str]:
+        entries = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if entries is None:
+            return list(CARDS)
+        return [CARDS[int(e) if e.isdigit() else int(e[-1])] for e in entries.split(",") if e]
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible()))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index=0: visible()[index])
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, {"0": "A100 (GPU 0)", "1": "A100 (GPU 1)", "2": "T4 (GPU 2)"}),
+        ("2, 0", {"2": "T4 (GPU 2)", "0": "A100 (GPU 0)"}),
+        ("GPU-aa2,MIG-bb1", {"GPU-aa2": "T4 (GPU GPU-aa2)", "MIG-bb1": "A100 (GPU MIG-bb1)"}),
+    ],
+)
+def test_devices_are_those_that_cuda_visible_devices_leaves(
+    visible: str | None, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert {device.entry: device.name for device in all_devices()} == expected
+    assert environment()["gpu"] == ", ".join(expected.values())
+
+
+def test_a_run_names_its_device_as_the_listing_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = all_devices()
+    for device in listed:
+        for name, value in device.environment.items():
+            monkeypatch.setenv(name, value)
+        assert name_of(torch.device("cuda:0")) == device.name
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (processor,) = all_devices()
+    assert processor == Device(name_of(torch.device("cpu")), None)
+    assert processor.environment == {}
+    assert environment()["gpu"] is None
+
+
+def trained_on(folder: Path, methods: list[str], seeds: list[int], jobs: int) -> dict[tuple[str, int], str]:
+    """The CUDA_VISIBLE_DEVICES that each run had."""
+    tasks = [
+        Task("ball", method, seed, [], str(folder), 100, 50, 10, 1, None, 1) for seed in seeds for method in methods
+    ]
+    waiting, measured = runner.pending(tasks, folder)
+    workers = LocalWorkers(all_devices(), jobs, Turns(measured), (sys.executable, "-c", STAND_IN))
+    assert not runner.execute(waiting, folder, workers, Console(quiet=True))
+    return {(m.method, m.seed): str(m.device) for m in results.load(folder)[0]}
+
+
+def test_runs_are_spread_over_the_gpus_and_a_seeds_methods_share_one(tmp_path: Path) -> None:
+    found = trained_on(tmp_path, ["uniform", "dmc"], [1, 2, 3], jobs=3)
+    assert {found["uniform", seed] for seed in (1, 2, 3)} == {"0", "1", "2"}
+    assert all(found["uniform", seed] == found["dmc", seed] for seed in (1, 2, 3))
+
+
+def test_a_gpu_that_would_idle_takes_a_run_of_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa2,1")
+    assert Counter(trained_on(tmp_path, ["uniform", "dmc"], [1], jobs=2).values()) == {"GPU-aa2": 1, "1": 1}
+
+
+def test_more_jobs_than_gpus_share_them_evenly(tmp_path: Path) -> None:
+    found = trained_on(tmp_path, ["a"], [1, 2, 3, 4, 5, 6], jobs=6)
+    assert Counter(found.values()) == {"0": 2, "1": 2, "2": 2}
+
+
+def test_a_seed_goes_on_where_an_earlier_session_trained_it(tmp_path: Path) -> None:
+    first = results.Measurement("ball", "uniform", 1, 100, 1.0, 1.0, 20.0, 1, final={"psnr": 1.0}, device="T4 (GPU 2)")
+    turns = Turns([first])
+    waiting = [Task("ball", "dmc", seed, [], "", 100, 50, 10, 1, None, 1) for seed in (1, 2)]
+    assert turns.take(waiting, "A100 (GPU 0)").seed == 2
+    assert turns.take(waiting, "T4 (GPU 2)").seed == 1
+
+
+def test_a_measurement_without_a_device_can_still_be_read(tmp_path: Path) -> None:
+    """Results of earlier versions."""
+    results.append(tmp_path, results.Measurement("ball", "a", 1, 0, 0.0, 0.0, 1.0, 1))
+    path = tmp_path / results.FILE_NAME
+    fields = json.loads(path.read_text())
+    assert fields.pop("device") is None
+    path.write_text(json.dumps(fields) + "\n")
+    assert results.load(tmp_path)[0][0].device is None
