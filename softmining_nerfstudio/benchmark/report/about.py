@@ -29,7 +29,7 @@ def about(record: dict[str, Any], study: Study) -> list[str]:
     """Settings, machine and command of the runs, one sentence a line."""
     suite, seeds = record["suite"], record["suite"]["seeds"]
     return [
-        f"{suite.get('title') or 'Benchmark'}: {suite['steps']} steps, {len(seeds)} seeds "
+        f"{suite.get('title') or 'Benchmark'}: {_length(suite)}, {len(seeds)} seeds "
         f"({', '.join(map(str, seeds))}), {len(study.runs)} finished runs; the reference is {study.baseline}"
         f"{_stock(suite, study)}; time is {AXIS_NAMES[study.clock]}.",
         *(["Fewer than three seeds: the range says little."] if len(seeds) < 3 else []),
@@ -87,3 +87,10 @@ def notes(record: dict[str, Any]) -> list[str]:
 def _jobs(session: dict[str, Any]) -> int:
     """How many runs a session trained at the same time."""
     return (session.get("environment") or {}).get("jobs", 1)
+
+
+def _length(suite: dict[str, Any]) -> str:
+    """How long the runs of a suite are."""
+    if minutes := suite.get("minutes"):
+        return f"runs of {', '.join(f'{60 * budget:g}' for budget in minutes)} seconds"
+    return f"{suite['steps']} steps"

@@ -15,6 +15,7 @@ import rich.table
 import tyro
 from rich.console import Console
 
+from softmining_nerfstudio.benchmark.report import budgets
 from softmining_nerfstudio.benchmark.report import plots as drawing
 from softmining_nerfstudio.benchmark.report.about import about, notes
 from softmining_nerfstudio.benchmark.report.study import ClockName, ResultsFolder, read
@@ -48,16 +49,23 @@ def report(
             is malformed.
     """
     found = read(folder, clock, methods)
-    tables = all_tables(found.study, targets)
+    minutes: list[float] = found.record["suite"].get("minutes", [])
+    named = list(dict.fromkeys(name.rpartition(", ")[0] for name in found.study.methods))  # without their budgets
+    tables = budgets.tables(found.study, named, minutes) if minutes else all_tables(found.study, targets)
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
-    console.print("\n".join([*verdicts(found.study), ""]))
+    if not minutes:
+        console.print("\n".join([*verdicts(found.study), ""]))
     console.print("\n".join(about(found.record, found.study)), end="\n\n")
     for table in tables:
         console.print(_for_terminal(table), end="\n\n")
     console.print("\n".join(notes(found.record)))
     if found.missing:
         console.print("\n".join(["", "Left out:", *found.missing]))
-    drawn = drawing.write(found.study, folder, plots, None if methods else drawing.MOST_CURVES) if plots else []
+    drawn: list[Path] = []
+    if plots and minutes:
+        drawn = drawing.write_budgets(found.study, named, minutes, plots)
+    elif plots:
+        drawn = drawing.write(found.study, folder, plots, None if methods else drawing.MOST_CURVES)
     if markdown:
         markdown.parent.mkdir(parents=True, exist_ok=True)
         links = [Path(os.path.relpath(path, markdown.parent)).as_posix() for path in drawn]
@@ -79,7 +87,7 @@ def _markdown(found: ResultsFolder, tables: Sequence[Table], plots: Sequence[str
     def row(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    parts = [f"**{verdict}**" for verdict in verdicts(found.study)]
+    parts = [] if found.record["suite"].get("minutes") else [f"**{verdict}**" for verdict in verdicts(found.study)]
     parts.append("\n\n".join(about(found.record, found.study)))
     for table in tables:
         rule = ["---", *["---:"] * (len(table.header) - 1)]
@@ -87,5 +95,5 @@ def _markdown(found: ResultsFolder, tables: Sequence[Table], plots: Sequence[str
     parts.append("\n".join(f"- {note}" for note in notes(found.record)))
     if found.missing:
         parts.append("Left out:\n\n" + "\n".join(f"- {run}" for run in found.missing))
-    parts += [f"![{Path(path).stem}]({path})" for path in plots if path.endswith(".png")]
+    parts += [f"![{Path(path).stem}]({path})" for path in plots if not path.endswith(".svg")]
     return "\n\n".join(parts) + "\n"

@@ -6,7 +6,7 @@ Lines are medians over seeds; bands reach from the least to the most. looks.py g
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from softmining_nerfstudio.benchmark.report import animation, budgets
 from softmining_nerfstudio.benchmark.report.looks import PANEL, STYLE, Look, looks_of
 from softmining_nerfstudio.benchmark.report.pictures import over_steps
 from softmining_nerfstudio.benchmark.report.speedup import SeedRange
@@ -37,12 +38,11 @@ Band = tuple[np.ndarray, np.ndarray]
 
 
 def write(study: Study, folder: Path, directory: Path, most_curves: int | None = MOST_CURVES) -> list[Path]:
-    """Draw all plots as PNG and SVG into a directory. The results folder has the renders.
+    """Draw all plots as PNG and SVG, and animations as WebP, into a directory. The results folder has the renders.
 
     Args:
         most_curves: Methods in the plots over time; None: all.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     looks = looks_of(study)
     drawn = dict(list(looks.items())[:most_curves])
     with matplotlib.rc_context(STYLE):
@@ -61,9 +61,26 @@ def write(study: Study, folder: Path, directory: Path, most_curves: int | None =
                     figures[f"{name}-{file_name(scene)}"] = strip(moment, folder, study)
             if (pictures := over_steps(study, scene, folder)) is not None:
                 figures[f"mined-{file_name(scene)}"] = pictures
-        paths = [directory / f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
-        for path in paths:
-            figures[path.stem].savefig(path, bbox_inches="tight")
+        paths = save(figures, directory)
+    for scene in study.scenes:
+        if frames := animation.side_by_side(timed, scene, folder):
+            paths.append(directory / f"side-by-side-{file_name(scene)}.webp")
+            animation.save(frames, paths[-1])
+    return paths
+
+
+def write_budgets(study: Study, methods: Sequence[str], minutes: Sequence[float], directory: Path) -> list[Path]:
+    """Draw what budgets end with, as PNG and SVG into a directory."""
+    with matplotlib.rc_context(STYLE):
+        return save({"budgets": budgets.plot(study, methods, minutes)}, directory)
+
+
+def save(figures: dict[str, Figure], directory: Path) -> list[Path]:
+    """Write figures as PNG and SVG."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = [directory / f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
+    for path in paths:
+        figures[path.stem].savefig(path, bbox_inches="tight")
     return paths
 
 

@@ -170,7 +170,7 @@ def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -
     wanted = asked_for(written) | {m.run for m in measurements} | errors.keys()
     planned = [run for run in map(Run._make, product(suite["scenes"], shown, suite["seeds"])) if run in wanted]
     measured = {run: [m for m in measurements if m.run == run] for run in planned}
-    reasons = {run: _why_missing(measured[run], errors.get(run), suite["steps"]) for run in planned}
+    reasons = {run: _why_missing(measured[run], errors.get(run), suite["steps"] or "as many as fit") for run in planned}
     runs = {run: measured[run] for run, reason in reasons.items() if reason is None}
     missing = {run: f"{run.scene}, {run.method}, seed {run.seed}: {why}" for run, why in reasons.items() if why}
     finished = {run.method for run in runs}
@@ -190,7 +190,7 @@ def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -
     return ResultsFolder(study, written, list(missing.values()))
 
 
-def _why_missing(measured: list[Measurement], error: str | None, steps: int) -> str | None:
+def _why_missing(measured: list[Measurement], error: str | None, steps: int | str) -> str | None:
     """Why the study leaves out a run: it failed, diverged, did not end, or is unusable; None if it stays in."""
     last = measured[-1] if measured else None
     if error is not None and (last is None or last.final is None):

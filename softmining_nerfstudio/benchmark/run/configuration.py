@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from operator import attrgetter
 from pathlib import Path
 from textwrap import shorten
@@ -73,8 +74,9 @@ def configure(task: Task) -> TrainerConfig:
     config.experiment_name = task.experiment
     config.timestamp = f"seed-{task.seed}"
     config.machine.seed = task.seed
-    config.max_num_iterations = task.steps
-    never = task.steps + 1
+    if task.minutes is None:
+        config.max_num_iterations = task.steps
+    never = sys.maxsize
     config.steps_per_eval_batch = config.steps_per_eval_image = config.steps_per_eval_all_images = never
     config.steps_per_save = never
     config.save_only_latest_checkpoint = True

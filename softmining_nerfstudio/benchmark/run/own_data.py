@@ -15,7 +15,6 @@ from softmining_nerfstudio.benchmark.report.study import STOCK
 from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.benchmark.run.suite import LEAST_BETWEEN, Source, Suite, file_name
 from softmining_nerfstudio.benchmark.run.suite_file import LONGEST_NAME
-from softmining_nerfstudio.methods import LITE_STEPS
 from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
 from softmining_nerfstudio.training import parsing
 from softmining_nerfstudio.training.questions import refuse_questions
@@ -99,16 +98,13 @@ def suite_of(capture: Capture, methods: Sequence[str], steps: int, seeds: Sequen
         if name not in METHODS:
             raise SuiteError(f"--methods has {name!r}. Allowed: {', '.join(METHODS)}")
     arguments = [] if capture.scale == 1 else ["--pipeline.datamanager.camera-res-scale-factor", str(capture.scale)]
-    if steps != LITE_STEPS:  # the learning rate is to fall over the whole training
-        for group in ("fields", "proposal-networks"):
-            arguments += [f"--optimizers.{group}.scheduler.max-steps", str(steps)]
     named = dict.fromkeys([BASELINE, *methods])
     every = max(min(LEAST_BETWEEN, steps), steps // MEASUREMENTS)
     return Suite(
         Source(Path(COMMAND), ""),
         method=METHOD,
         steps=steps,
-        methods={name: _words(name, capture.kind) for name in named},
+        methods={name: _words(name, capture.kind, steps) for name in named},
         scenes={capture.name: shlex.join(capture.words)},
         baseline=BASELINE,
         title=f"{', '.join(named)} on {capture.name}",
@@ -121,10 +117,11 @@ def suite_of(capture: Capture, methods: Sequence[str], steps: int, seeds: Sequen
     )
 
 
-def _words(method: str, kind: Kind) -> str:
-    """The words of a method. nerfstudio's own does not follow the data, so it gets the settings of its twin."""
+def _words(method: str, kind: Kind, steps: int) -> str:
+    """The words of a method. nerfstudio's own follows neither the data nor the steps, so it is told."""
     if method != STOCK:
         return f"--sampling-type {method}"
     settings = kind.of_methods.get(METHOD, {}) if kind is CAPTURES else {}
     options = [(f"--pipeline.{path}".replace("_", "-"), str(value)) for path, value in settings.items()]
+    options += [(f"--optimizers.{group}.scheduler.max-steps", str(steps)) for group in ("fields", "proposal-networks")]
     return shlex.join([STOCK_METHOD, *chain(*options)])

@@ -30,7 +30,7 @@ class _Bars(Progress):
 
 
 class RunsProgress:
-    """A bar for all steps and one for each current run. They count the steps up to the last measurement."""
+    """A bar for all runs and one for each current run. They count steps or seconds up to the last measurement."""
 
     def __init__(self, tasks: Sequence[Task], folder: Path, console: Console, plot: Plot | None = None) -> None:
         self.tasks, self.folder, self._plot = tasks, folder, plot
@@ -38,7 +38,7 @@ class RunsProgress:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
             console=console,
         )  # fmt: skip
-        self._all = self._bars.add_task("all steps", total=sum(task.steps for task in tasks), note="")
+        self._all = self._bars.add_task("all runs", total=sum(task.length for task in tasks), note="")
         self._of_run: dict[Run, Any] = {}
         self._started = time.monotonic()
         self._ended: set[Run] = set()
@@ -63,10 +63,10 @@ class RunsProgress:
                 self._bars.below = self._plot(measured)
         return self._measured
 
-    def _done(self, last: dict[Run, Measurement]) -> int:
-        """Steps that need no waiting: measured ones, and all of a run that has ended."""
-        measured = (last[task.run].step if task.run in last else 0 for task in self.tasks)
-        return sum(t.steps if t.run in self._ended else step for t, step in zip(self.tasks, measured, strict=True))
+    def _done(self, last: dict[Run, Measurement]) -> float:
+        """Steps or seconds that need no waiting: measured ones, and all of a run that has ended."""
+        measured = (task.done(last[task.run]) if task.run in last else 0 for task in self.tasks)
+        return sum(t.length if t.run in self._ended else done for t, done in zip(self.tasks, measured, strict=True))
 
     def show(self, current: Sequence[Task]) -> None:
         """Bring the bars up to date."""
@@ -75,17 +75,17 @@ class RunsProgress:
         self._bars.update(self._all, completed=done, note=self._time_left(done))
         for task in current:
             if task.run not in self._of_run:
-                self._of_run[task.run] = self._bars.add_task(_name(task), total=task.steps, note="starting")
+                self._of_run[task.run] = self._bars.add_task(_name(task), total=task.length, note="starting")
             if measured := last.get(task.run):
                 bar, note = self._of_run[task.run], f"{measured.psnr:.2f} dB"
-                self._bars.update(bar, completed=measured.step, note=note)
+                self._bars.update(bar, completed=task.done(measured), note=note)
 
     def _time_left(self, done: int) -> str:
-        """An estimate from the mean time of the steps in this session."""
+        """An estimate from the mean pace of this session."""
         if done == self._done_before:
             return ""
         each = (time.monotonic() - self._started) / (done - self._done_before)
-        left = each * (sum(task.steps for task in self.tasks) - done)
+        left = each * (sum(task.length for task in self.tasks) - done)
         return f"{timedelta(seconds=round(left))} left"
 
     def say_ended(self, task: Task, failure: Failure | None) -> None:

@@ -50,7 +50,7 @@ class Suite:
     method: str
     """Method of ns-train, and its options."""
     steps: int
-    """Training steps of a run."""
+    """Training steps of a run; with `minutes` 0."""
     methods: dict[str, str]
     """Words of the command, by the name of the method."""
     scenes: dict[str, str]
@@ -71,11 +71,19 @@ class Suite:
     render_every: int = 1
     """Measurements between two renders."""
     seeds: tuple[int, ...] = (1, 2, 3)
+    minutes: tuple[float, ...] = ()
+    """Budgets, in place of steps: each method of the file trains once for each of them, see `budget_name`."""
     tuned_baseline: str | None = None
     """The baseline with tuned settings, if the suite has one."""
 
     def with_steps(self, steps: int) -> Suite:
-        """The suite with other training steps and as many measurements, at most one every LEAST_BETWEEN steps."""
+        """The suite with other training steps and as many measurements, at most one every LEAST_BETWEEN steps.
+
+        Raises:
+            SuiteError: its runs last for minutes.
+        """
+        if self.minutes:
+            raise SuiteError(f"{self.source.where('minutes')}: its runs last for minutes; there are no steps to change")
         every = round(self.measure_every * steps / self.steps)
         return replace(self, steps=steps, measure_every=max(every, min(LEAST_BETWEEN, self.measure_every)))
 
@@ -126,9 +134,19 @@ class Suite:
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON types."""
-        settings = asdict(self) | {"seeds": list(self.seeds)}
+        settings = asdict(self) | {"seeds": list(self.seeds), "minutes": list(self.minutes)}
         del settings["source"]
         return settings
+
+
+def budget_name(method: str, minutes: float) -> str:
+    """The name of a method that trains for a budget."""
+    return f"{method}, {seconds_text(minutes)}"
+
+
+def seconds_text(minutes: float) -> str:
+    """A budget for people."""
+    return f"{60 * minutes:g} s"
 
 
 def file_name(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from softmining_nerfstudio.benchmark.errors import SuiteError
-from softmining_nerfstudio.benchmark.run.suite import Source, Suite, file_name
+from softmining_nerfstudio.benchmark.run.suite import Source, Suite, budget_name, file_name
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,11 +41,21 @@ SEEDS = Kind(
         and 0 < len(value) == len(set(value))
     ),
 )
+MINUTES = Kind(
+    "a list of different numbers above 0, in increasing order, such as [0.5, 1, 2]",
+    lambda value: (
+        isinstance(value, list)
+        and all(isinstance(m, (int, float)) and not isinstance(m, bool) and 0 < m < float("inf") for m in value)
+        and 0 < len(value) == len(set(value))
+        and value == sorted(value)
+    ),
+)
 KINDS = {
     **dict.fromkeys(("title", "method", "arguments", "baseline", "tuned_baseline"), WORDS),
     **dict.fromkeys(("steps", "measure_every", "eval_pixels", "render_every"), COUNT),
     **dict.fromkeys(("final_views", "strip_view"), NATURAL),
     "seeds": SEEDS,
+    "minutes": MINUTES,
     "methods": TABLE,
     "scenes": TABLE,
 }
@@ -74,6 +84,10 @@ def load(path: Path) -> Suite:
             raise SuiteError(f"{source.where(key)}: unknown key {key!r}. Allowed: {', '.join(KINDS)}")
         if not KINDS[key].fits(value):
             raise SuiteError(f"{source.where(key)}: {key} is {value!r}; expected {KINDS[key].name}")
+    if "minutes" in settings:
+        if "steps" in settings:
+            raise SuiteError(f"{source.where('steps')}: a suite has steps or minutes, not both")
+        settings["steps"] = 0
     missing = [key for key in REQUIRED if key not in settings]
     if missing:
         raise SuiteError(f"{path}: no {missing[0]}; expected {missing[0]} = {KINDS[missing[0]].name}")
@@ -83,7 +97,24 @@ def load(path: Path) -> Suite:
             allowed = ", ".join(settings["methods"])
             raise SuiteError(f"{source.where(key)}: {key} is {settings[key]!r}, not a method. Allowed: {allowed}")
     settings["seeds"] = tuple(settings.get("seeds", Suite.seeds))
-    return Suite(source, **settings)
+    settings["minutes"] = tuple(settings.get("minutes", ()))
+    return Suite(source, **_with_budgets(settings))
+
+
+def _with_budgets(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with each method once for each budget; the references train for the longest."""
+    minutes = settings["minutes"]
+    if not minutes:
+        return settings
+    methods = {
+        budget_name(name, budget): f"{words} --minutes {budget:g}"
+        for name, words in settings["methods"].items()
+        for budget in minutes
+    }
+    references = {
+        key: budget_name(settings[key], minutes[-1]) for key in ("baseline", "tuned_baseline") if key in settings
+    }
+    return settings | {"methods": methods} | references
 
 
 def dump(suite: Suite) -> str:

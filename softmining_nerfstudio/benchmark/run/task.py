@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-from softmining_nerfstudio.benchmark.results import Run
+from softmining_nerfstudio.benchmark.results import Measurement, Run
 from softmining_nerfstudio.benchmark.run.suite import file_name
 
 
@@ -40,11 +41,26 @@ class Task:
         """Name of the run's files."""
         return f"{self.experiment}-seed-{self.seed}"
 
-    def is_due(self, step: int) -> bool:
-        """Whether to measure after this step."""
-        return step % self.measure_every == 0 or step == self.steps
+    @property
+    def minutes(self) -> float | None:
+        """The minutes that it trains for, if its command says so, in place of the steps."""
+        given = dict(pairwise(self.command)).get("--minutes")
+        return None if given is None else float(given)
 
-    def is_shown(self, step: int) -> bool:
+    @property
+    def length(self) -> float:
+        """Of the training: steps, or seconds if it trains for minutes."""
+        return self.steps if self.minutes is None else 60 * self.minutes
+
+    def done(self, measurement: Measurement) -> float:
+        """How much of the length a measurement has."""
+        return measurement.step if self.minutes is None else min(measurement.seconds, self.length)
+
+    def is_due(self, step: int, last: bool = False) -> bool:
+        """Whether to measure after this step; always after the last one."""
+        return step % self.measure_every == 0 or last
+
+    def is_shown(self, step: int, last: bool = False) -> bool:
         """Whether to render the strip's view at this measurement."""
-        due = step % (self.measure_every * self.render_every) == 0 or step == self.steps
+        due = step % (self.measure_every * self.render_every) == 0 or last
         return due and self.strip_view is not None

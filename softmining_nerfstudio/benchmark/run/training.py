@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.scripts.train import train_loop
 
 from softmining_nerfstudio.benchmark import devices, results
@@ -28,6 +27,7 @@ from softmining_nerfstudio.benchmark.run.configuration import configure
 from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.training.checkpoints import newest
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager
+from softmining_nerfstudio.training.interruption import Interruption
 from softmining_nerfstudio.training.perceptual import lazy_lpips
 from softmining_nerfstudio.training.questions import refuse_questions
 from softmining_nerfstudio.training.rendering import blended
@@ -61,7 +61,6 @@ class MeasuredTrainer(SoftMiningTrainer):
         self.dataset = self.pipeline.datamanager.eval_dataset
         blend = partial(blended, self.pipeline.model)
         self.pixels = evaluation.HeldOutPixels.draw(self.dataset, self.task.eval_pixels, blend)
-        self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self.after_step))
 
     def train(self) -> None:
         """Measure before the first step, then train."""
@@ -72,12 +71,17 @@ class MeasuredTrainer(SoftMiningTrainer):
         self.clock.start()
         super().train()
 
+    def _end_step(self, interruption: Interruption, step: int) -> None:
+        super()._end_step(interruption, step)
+        self.after_step(step)
+
     def after_step(self, step: int) -> None:
         """Measure if it is time, off the clock, and leave a checkpoint."""
-        if self.task.is_due(step + 1):
+        last = self.course.finished
+        if self.task.is_due(step + 1, last):
             self.clock.stop()
             self.measure(step + 1)
-            if step + 1 < self.task.steps:
+            if not last:
                 self.save_checkpoint(step)
             self.clock.start()
 
@@ -85,12 +89,13 @@ class MeasuredTrainer(SoftMiningTrainer):
         """Append a measurement to the results."""
         task, model, datamanager = self.task, self.pipeline.model, self.pipeline.datamanager
         self.peak_memory = max(self.peak_memory, peak_memory(self.clock.device))
+        last = self.course.finished
+        shown = task.is_shown(step, last)
         path, mined = Path("renders") / task.name / f"step-{step:06d}.png", {}
         with evaluation.undisturbed(self.pipeline):
             psnr = self.pixels.psnr(model)
-            is_last = step == task.steps
-            final = evaluation.whole_views(model, self.dataset, task.final_views) if is_last else None
-            if task.is_shown(step):
+            final = evaluation.whole_views(model, self.dataset, task.final_views) if last else None
+            if shown:
                 assert task.strip_view is not None
                 evaluation.render(model, self.dataset, task.strip_view, Path(task.folder) / path)
                 pictures = datamanager.pictures(0) if isinstance(datamanager, SoftMiningDataManager) else {}
@@ -104,7 +109,7 @@ class MeasuredTrainer(SoftMiningTrainer):
             cpu_seconds=self.clock.cpu_seconds,
             psnr=psnr,
             peak_memory=self.peak_memory,
-            render=path.as_posix() if task.is_shown(step) else None,
+            render=path.as_posix() if shown else None,
             final=final,
             mined=mined or None,
             device=devices.name_of(self.clock.device),
