@@ -21,6 +21,7 @@ def compare(
     data: Path | None = None,
     methods: Sequence[str] = ("dmc",),
     steps: int = 1000,
+    minutes: float | None = None,
     seeds: Sequence[int] = (1,),
     jobs: int | None = None,
     output: Path | None = None,
@@ -34,7 +35,8 @@ def compare(
         parser: The data's parser and its options, as after ns-train METHOD. Default: the one that fits the folder.
         data: Folder of the data. Without it, name a parser that needs none, such as demo-scene.
         methods: What to compare with uniform sampling: sampling types, or nerfstudio for its own training.
-        steps: Training steps of each run. The learning rate falls over all of them.
+        steps: Training steps of each run. The learning rates cool down at its end.
+        minutes: Train each run for this long, in place of steps. nerfstudio's own training knows no such limit.
         seeds: Each method trains once with each seed. Three tell how much the result varies.
         jobs: Runs at the same time. Default: on the processor all methods side by side, as far as it has cores; on GPUs
             one seed each, as only times of one device compare.
@@ -58,18 +60,19 @@ def compare(
     command.require_count("--jobs", jobs)
     command.require_seeds(seeds)
     capture = look_at(data, parser)
-    suite = suite_of(capture, methods, steps, tuple(dict.fromkeys(seeds)))
+    suite = suite_of(capture, methods, steps, tuple(dict.fromkeys(seeds)), minutes)
     if save_suite is not None:
         _save(suite, save_suite)
     folder = output or Path("results") / f"compare-{file_name(capture.name)}"
     console = Console(highlight=False)
     side = f", shrunk from {capture.side} pixels by {capture.scale:g}" if capture.scale < 1 else ""
-    console.print(f"Comparing {suite.title}, {steps} steps{side}.", markup=False, soft_wrap=True)
+    length = f"{steps} steps" if minutes is None else f"{minutes:g} minutes"
+    console.print(f"Comparing {suite.title}, {length}{side}.", markup=False, soft_wrap=True)
 
     gpus = [device for device in all_devices() if device.entry is not None]
     jobs = jobs or (min(len(gpus), len(suite.seeds)) if gpus else min(os.cpu_count() or 1, len(suite.methods)))
     tasks = plan.checked(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), None, folder)
-    plot = LivePlot(tuple(suite.methods), steps)
+    plot = LivePlot(tuple(suite.methods), steps if minutes is None else None)
     status = session.train(suite, tasks, None, folder, session.here(jobs), plot)
     if status != session.STOPPED:
         report(folder, markdown=folder / "report.md", plots=folder / "plots")

@@ -29,10 +29,10 @@ class LivePlot:
     """Draws the curves of the methods up to their last measurements; an example of `progress.Plot`.
 
     Args:
-        steps: The right end of the plot.
+        steps: The right end of the plot; None: the last measurement.
     """
 
-    def __init__(self, methods: Sequence[str], steps: int) -> None:
+    def __init__(self, methods: Sequence[str], steps: int | None) -> None:
         self._methods, self._steps = methods, steps
 
     def __call__(self, measured: Sequence[Measurement]) -> Curves:
@@ -41,7 +41,8 @@ class LivePlot:
             if m.method in found and m.psnr == m.psnr:  # no NaN
                 found[m.method].setdefault(m.step, []).append(m.psnr)
         curves = {name: [(step, mean(psnrs)) for step, psnrs in sorted(of.items())] for name, of in found.items()}
-        return Curves(curves, self._steps)
+        last = max((step for curve in curves.values() for step, _ in curve), default=0)
+        return Curves(curves, self._steps or max(last, 1))
 
 
 class Curves:

@@ -28,6 +28,8 @@ LONGEST_SIDE = 504
 """Pixels. Larger images are shrunk, so that two cores evaluate a view in seconds."""
 MEASUREMENTS, RENDERS = 20, 5
 """Of a run, besides those before its first step."""
+STEPS_BETWEEN, MOST_STEPS = 50, 1_000_000
+"""Between two measurements, and of a run, if it takes minutes."""
 COMMAND = "softmining-bench compare"
 
 
@@ -88,18 +90,28 @@ def _longest_side(config: TrainerConfig) -> int:
     return int(max(cameras.width.max(), cameras.height.max()))
 
 
-def suite_of(capture: Capture, methods: Sequence[str], steps: int, seeds: Sequence[int]) -> Suite:
+def suite_of(
+    capture: Capture, methods: Sequence[str], steps: int, seeds: Sequence[int], minutes: float | None = None
+) -> Suite:
     """The suite of a comparison. Uniform sampling is the baseline, asked for or not.
 
+    Args:
+        minutes: that each run takes, in place of steps.
+
     Raises:
-        SuiteError: a method has no such name.
+        SuiteError: a method has no such name, or no such length.
     """
+    if minutes is not None and STOCK in methods:
+        raise SuiteError(f"--minutes: {STOCK}'s own training lasts for steps; leave out one of both")
     for name in methods:
         if name not in METHODS:
             raise SuiteError(f"--methods has {name!r}. Allowed: {', '.join(METHODS)}")
     arguments = [] if capture.scale == 1 else ["--pipeline.datamanager.camera-res-scale-factor", str(capture.scale)]
     named = dict.fromkeys([BASELINE, *methods])
     every = max(min(LEAST_BETWEEN, steps), steps // MEASUREMENTS)
+    if minutes is not None:
+        arguments += ["--minutes", f"{minutes:g}"]
+        steps, every = MOST_STEPS, STEPS_BETWEEN
     return Suite(
         Source(Path(COMMAND), ""),
         method=METHOD,
@@ -112,7 +124,7 @@ def suite_of(capture: Capture, methods: Sequence[str], steps: int, seeds: Sequen
         measure_every=every,
         eval_pixels=10000,
         final_views=3,
-        render_every=max(1, steps // every // RENDERS),
+        render_every=max(1, steps // every // RENDERS) if minutes is None else 1,
         seeds=tuple(seeds),
     )
 
