@@ -49,7 +49,7 @@ def report(
             is malformed.
     """
     found = read(folder, clock, methods)
-    minutes: list[float] = found.record["suite"].get("minutes", [])
+    minutes: list[float] = found.record["suite"].get("minutes") or []
     named = list(dict.fromkeys(name.rpartition(", ")[0] for name in found.study.methods))  # without their budgets
     tables = budgets.tables(found.study, named, minutes) if minutes else all_tables(found.study, targets)
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)

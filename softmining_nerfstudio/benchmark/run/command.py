@@ -79,7 +79,7 @@ def _suite(path: Path, seeds: Sequence[int], steps: int | None) -> Suite:
     if seeds:
         require_seeds(seeds)
         suite = replace(suite, seeds=tuple(dict.fromkeys(seeds)))
-    return suite
+    return suite.with_budgets()
 
 
 def _chosen(what: str, names: Sequence[str], of: dict[str, str], suite: Suite) -> Sequence[str]:

@@ -72,7 +72,7 @@ class Suite:
     """Measurements between two renders."""
     seeds: tuple[int, ...] = (1, 2, 3)
     minutes: tuple[float, ...] = ()
-    """Budgets, in place of steps: each method of the file trains once for each of them, see `budget_name`."""
+    """Budgets, in place of steps: each method trains once for each of them, see `with_budgets`."""
     tuned_baseline: str | None = None
     """The baseline with tuned settings, if the suite has one."""
 
@@ -86,6 +86,19 @@ class Suite:
             raise SuiteError(f"{self.source.where('minutes')}: its runs last for minutes; there are no steps to change")
         every = round(self.measure_every * steps / self.steps)
         return replace(self, steps=steps, measure_every=max(every, min(LEAST_BETWEEN, self.measure_every)))
+
+    def with_budgets(self) -> Suite:
+        """The suite with each method once for each budget, if it has any; the references train for the longest."""
+        if not self.minutes:
+            return self
+        methods = {
+            budget_name(name, budget): f"{words} --minutes {budget:g}"
+            for name, words in self.methods.items()
+            for budget in self.minutes
+        }
+        longest = self.minutes[-1]
+        tuned = self.tuned_baseline and budget_name(self.tuned_baseline, longest)
+        return replace(self, methods=methods, baseline=budget_name(self.baseline, longest), tuned_baseline=tuned)
 
     def runs(self, methods: Collection[str], scenes: Collection[str], seeds: Collection[int]) -> list[Run]:
         """The chosen runs. The methods of a scene and seed follow one another, so that they meet the same machine.
@@ -134,7 +147,8 @@ class Suite:
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON types."""
-        settings = asdict(self) | {"seeds": list(self.seeds), "minutes": list(self.minutes)}
+        settings = asdict(self) | {"seeds": list(self.seeds)}
+        settings |= {"steps": self.steps or None, "minutes": list(self.minutes) or None}
         del settings["source"]
         return settings
 

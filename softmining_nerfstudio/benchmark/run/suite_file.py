@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from softmining_nerfstudio.benchmark.errors import SuiteError
-from softmining_nerfstudio.benchmark.run.suite import Source, Suite, budget_name, file_name
+from softmining_nerfstudio.benchmark.run.suite import Source, Suite, file_name
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -98,23 +98,7 @@ def load(path: Path) -> Suite:
             raise SuiteError(f"{source.where(key)}: {key} is {settings[key]!r}, not a method. Allowed: {allowed}")
     settings["seeds"] = tuple(settings.get("seeds", Suite.seeds))
     settings["minutes"] = tuple(settings.get("minutes", ()))
-    return Suite(source, **_with_budgets(settings))
-
-
-def _with_budgets(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with each method once for each budget; the references train for the longest."""
-    minutes = settings["minutes"]
-    if not minutes:
-        return settings
-    methods = {
-        budget_name(name, budget): f"{words} --minutes {budget:g}"
-        for name, words in settings["methods"].items()
-        for budget in minutes
-    }
-    references = {
-        key: budget_name(settings[key], minutes[-1]) for key in ("baseline", "tuned_baseline") if key in settings
-    }
-    return settings | {"methods": methods} | references
+    return Suite(source, **settings)
 
 
 def dump(suite: Suite) -> str:
@@ -123,7 +107,7 @@ def dump(suite: Suite) -> str:
     lines = [
         f"{key} = {_toml(value)}"
         for key, value in suite.as_json().items()
-        if key not in tables and (key in REQUIRED or value not in (getattr(Suite, key, None), None))
+        if key not in tables and value is not None and (key in REQUIRED or value != getattr(Suite, key, None))
     ]
     for name, table in tables.items():
         lines += ["", f"[{name}]", *(f"{_toml(key)} = {_toml(words)}" for key, words in table.items())]

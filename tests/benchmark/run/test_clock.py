@@ -8,6 +8,7 @@ import torch
 from softmining_nerfstudio.benchmark.run import clock, training
 from softmining_nerfstudio.benchmark.run.clock import Clock
 from softmining_nerfstudio.benchmark.run.training import MeasuredTrainer, wait_for_workers
+from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer
 
 
@@ -33,7 +34,8 @@ class SlowlyMeasured(MeasuredTrainer):
 
     def __init__(self, times: Times, start: int = 0) -> None:
         self.times, self._start_step, self.measured = times, start, []
-        self.task = SimpleNamespace(is_due=lambda step: step % 2 == 0, steps=4)  # type: ignore[assignment]
+        self.task = SimpleNamespace(is_due=lambda step, last: step % 2 == 0 or last)  # type: ignore[assignment]
+        self.course = Course(4)
         self.clock = Clock("cpu")
         self.pipeline = SimpleNamespace(datamanager=SimpleNamespace())  # type: ignore[assignment]
         times.passes(30)  # set-up
@@ -48,6 +50,7 @@ class SlowlyMeasured(MeasuredTrainer):
     def steps(self) -> None:
         for step in range(self._start_step, 4):
             self.times.passes(1)
+            self.course.steps = step + 1
             self.after_step(step)
 
 

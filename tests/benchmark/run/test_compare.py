@@ -59,9 +59,17 @@ def test_large_images_are_shrunk_for_all_methods() -> None:
     assert [config.pipeline.datamanager.camera_res_scale_factor for config in configs] == [0.25, 0.25]
 
 
-def test_the_learning_rate_falls_over_the_whole_training() -> None:
-    config = parse(suite_of(capture(), ["dmc"], 300, [1]).command("dmc", "fern", None))
+def test_nerfstudios_learning_rate_falls_over_the_whole_training() -> None:
+    config = parse(suite_of(capture(), ["nerfstudio"], 300, [1]).command("nerfstudio", "fern", None))
     assert {group["scheduler"].max_steps for group in config.optimizers.values()} == {300}
+
+
+def test_a_comparison_may_take_minutes_but_not_of_nerfstudios_own_training(tmp_path: Path) -> None:
+    suite = suite_of(capture(), ["dmc"], 1000, [1], minutes=0.5)
+    assert parse(suite.command("dmc", "fern", None)).minutes == 0.5
+    assert reloaded(suite, tmp_path) == suite
+    with pytest.raises(SuiteError, match="nerfstudio's own training lasts for steps"):
+        suite_of(capture(), ["dmc", "nerfstudio"], 1000, [1], minutes=0.5)
 
 
 def test_nerfstudios_own_training_has_the_settings_that_the_suites_give_it() -> None:

@@ -82,11 +82,32 @@ def test_every_seed_begins_with_another_method(path: Path) -> None:
 def test_measurements_come_before_the_first_and_after_the_last_step(path: Path) -> None:
     suite = suite_file.load(path)
     tasks = plan.tasks_of(suite, [Run("disc", "uniform", 7), Run("disc", "uniform", 4)], Path("data"), Path("out"))
-    assert [step for step in range(101) if tasks[0].is_due(step)] == [0, 30, 60, 90, 100]
+    assert [step for step in range(101) if tasks[0].is_due(step, last=step == 100)] == [0, 30, 60, 90, 100]
     assert [task.strip_view for task in tasks] == [None, 0]  # only the first seed's
     rare = replace(tasks[1], render_every=2)
-    assert [step for step in range(101) if rare.is_shown(step)] == [0, 60, 100]  # the last one, too
+    assert [step for step in range(101) if rare.is_shown(step, last=step == 100)] == [0, 60, 100]  # the last one, too
     assert (suite.with_steps(1000).measure_every, suite.with_steps(20).measure_every) == (300, 10)
+
+
+def test_each_method_trains_once_for_each_budget(path: Path) -> None:
+    path.write_text(GOOD.replace("steps = 100\n", "minutes = [0.5, 2]\n").replace('stock = "nerfacto --mixed', '# "'))
+    suite = suite_file.load(path).with_budgets()
+    assert list(suite.methods) == ["uniform, 30 s", "uniform, 120 s", "lmc, hot, 30 s", "lmc, hot, 120 s"]
+    assert suite.baseline == "uniform, 120 s"
+    runs = suite.runs(suite.methods, suite.scenes, [4])
+    tasks = {task.method: task for task in plan.tasks_of(suite, runs, Path("data"), path.parent)}
+    assert {name: task.length for name, task in tasks.items() if "hot" in name} == {
+        "lmc, hot, 30 s": 30,
+        "lmc, hot, 120 s": 120,
+    }
+    with pytest.raises(SuiteError, match="last for minutes"):
+        suite.with_steps(10)
+
+
+def test_a_suite_has_steps_or_minutes(path: Path) -> None:
+    path.write_text("minutes = [1]\n" + GOOD)
+    with pytest.raises(SuiteError, match="steps or minutes, not both"):
+        suite_file.load(path)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.toml")))
