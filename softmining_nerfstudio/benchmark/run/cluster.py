@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,8 @@ class ClusterWorkers:
         program: Sequence[str] = TRAINING,
     ) -> None:
         self._ray, self._program = nodes.connected(address), program
-        self._received, self._turns = Received(folder, measured), Turns(measured)
+        named = [replace(m, device=m.device.rpartition(on_node.ON)[2]) for m in measured if m.device is not None]
+        self._received, self._turns = Received(folder, measured), Turns(named)
         self._flights: list[Flight] = []
         self._lost: list[Task] = []
         self._attempts: Counter[Run] = Counter()

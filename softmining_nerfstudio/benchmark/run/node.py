@@ -17,6 +17,8 @@ from typing import Any
 from softmining_nerfstudio import __version__
 from softmining_nerfstudio.benchmark import results
 
+ON = " on "
+"""Between the name of a device and that of its node."""
 POLL = 0.5
 """Seconds between two looks at the run."""
 LARGEST_CHECKPOINT = 1 << 28
@@ -101,7 +103,7 @@ class News:
         self._read += len(lines)
         for line in lines.splitlines():
             measured = json.loads(line)
-            measured["device"] = f"{measured['device']} on {self._node}"
+            measured["device"] = f"{measured['device']}{ON}{self._node}"
             pictures = [measured["render"], *(measured["mined"] or {}).values()]
             shown = {picture for picture in pictures if picture}
             shown |= {(Path(picture).parent / "truth.png").as_posix() for picture in shown}

@@ -26,7 +26,7 @@ METHODS = (*SAMPLING_TYPES, STOCK)
 """The names to choose from: sampling types, and nerfstudio's own training."""
 LONGEST_SIDE = 504
 """Pixels. Larger images are shrunk, so that two cores evaluate a view in seconds."""
-MEASUREMENTS, RENDERS = 20, 5
+MEASUREMENTS, RENDERS = 20, 10
 """Of a run, besides those before its first step."""
 STEPS_BETWEEN, MOST_STEPS = 50, 1_000_000
 """Between two measurements, and of a run, if it takes minutes."""
@@ -59,6 +59,7 @@ def look_at(data: Path | None, parser: Sequence[str]) -> Capture:
     Raises:
         SuiteError: there are none.
     """
+    data, parser = _data_of(data, parser)
     if data is None and not parser:
         raise SuiteError("no data is named: add --data DIR, or demo-scene for the built-in scene")
     words = [*([] if data is None else ["--data", str(data.absolute())]), *parser]
@@ -71,6 +72,14 @@ def look_at(data: Path | None, parser: Sequence[str]) -> Capture:
         return Capture(name, words, kind_of(parser_of(config)), _longest_side(config))
     except (FileNotFoundError, ValueError) as error:
         raise SuiteError(f"{name} cannot be compared on: {error}") from error
+
+
+def _data_of(data: Path | None, parser: Sequence[str]) -> tuple[Path | None, Sequence[str]]:
+    """The folder, and the other words, where it is named after the parser, as in `nerfstudio-data --data DIR`."""
+    if data is None and "--data" in parser[:-1]:
+        place = parser.index("--data")
+        return Path(parser[place + 1]), [*parser[:place], *parser[place + 2 :]]
+    return data, parser
 
 
 def _longest_side(config: TrainerConfig) -> int:

@@ -94,6 +94,13 @@ def test_data_that_cannot_be_read_is_refused(tmp_path: Path, blender_scene: Path
             look_at(data, parser)
 
 
+def test_data_may_be_named_after_its_parser(blender_scene: Path) -> None:
+    found = look_at(None, ("blender-data", "--data", str(blender_scene), "--scale-factor", "2"))
+    assert found == look_at(blender_scene, ("blender-data", "--scale-factor", "2"))
+    assert (found.name, found.kind, found.side) == ("disc", OBJECTS, 24)
+    assert found.words[:2] == ["--data", str(blender_scene)]
+
+
 def test_a_file_is_not_replaced_by_another_suite(blender_scene: Path, tmp_path: Path) -> None:
     taken = tmp_path / "mine.toml"
     taken.write_text("mine")

@@ -29,7 +29,6 @@ def test_a_cluster_without_ray_says_how_to_install_it(
         cli.main()
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert said == (
-        "--cluster needs Ray, which is not installed: pip install '.[cluster]' in the folder of this package\n"
-    )
+    how = "pip install '.[cluster]' in the folder of this package"
+    assert said == f"--cluster needs Ray, which is not installed: {how}\n"
     assert not (tmp_path / "suite.json").exists()
