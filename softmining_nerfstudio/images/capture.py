@@ -71,7 +71,12 @@ class Capture:
     @property
     def bytes(self) -> int:
         """Of all images and layers."""
-        return self.pixels * sum(layer.bytes for layer in self.layers.values())
+        return self.bytes_of_largest(len(self))
+
+    def bytes_of_largest(self, count: int) -> int:
+        """Of as many images as take most."""
+        pixels = self.sizes.prod(-1).sort(descending=True).values[:count].sum()
+        return int(pixels) * sum(layer.bytes for layer in self.layers.values())
 
     def of(self, images: Sequence[int]) -> Capture:
         """Some of the images."""

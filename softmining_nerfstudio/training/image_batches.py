@@ -26,7 +26,7 @@ class ImageBatches:
         at_once: images of a batch; -1 for all.
         repeats: times that a batch is used again; -1 to never change it.
         options: where the images are kept.
-        off_device: layers that stay off the device, where training runs.
+        off_device: layers that stay off the device, as all do that are kept on disk.
 
     Raises:
         UserError: if a file cannot be read, or the images cannot be kept.
@@ -63,5 +63,6 @@ class ImageBatches:
             layers = self.kept.of(images)
         except ImagesError as error:
             raise UserError(str(error)) from error
-        moved = {name: layers[name].to(self.device) for name in layers.keys() - {*self.off_device}}
+        wanted = layers.keys() - {*self.off_device} if self.kept.in_memory else ()
+        moved = {name: layers[name].to(self.device) for name in wanted}
         return {"image_idx": torch.tensor(images), **layers, **moved}

@@ -8,7 +8,7 @@ from rich.console import Console
 from torch import Tensor
 
 from softmining_nerfstudio.images.capture import Capture, Layer
-from softmining_nerfstudio.images.keeping import InMemory
+from softmining_nerfstudio.images.kept import InMemory
 from softmining_nerfstudio.images.pixels import Colours, Pixels
 
 SIZES = [(60, 80), (41, 17), (3, 5), (1, 1), (64, 96)]

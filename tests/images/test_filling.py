@@ -10,7 +10,7 @@ from made_images import QUIET, capture_of, images_of
 
 from softmining_nerfstudio.images.capture import Capture, ImagesError
 from softmining_nerfstudio.images.filling import fill
-from softmining_nerfstudio.images.keeping import InMemory
+from softmining_nerfstudio.images.kept import InMemory
 
 
 def filled(capture: Capture) -> list[int]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from made_images import QUIET, SIZES, capture_of, images_of, in_memory
 
-from softmining_nerfstudio.images.keeping import InMemory
+from softmining_nerfstudio.images.kept import InMemory
 from softmining_nerfstudio.images.pixels import Colours
 
 WHITE = torch.ones(3)
