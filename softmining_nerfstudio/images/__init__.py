@@ -7,6 +7,7 @@
     memory.py    how much memory there is
     filling.py   reads all images by as many threads as there are cores
     reading.py   reads one image file
+    readers.py   looks pixels up by many threads where they wait for a disk
     capture.py   what is to be kept, and how it is read: all that this room knows of a data set
     tiles/       the files on disk
 

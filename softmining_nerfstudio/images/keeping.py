@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from softmining_nerfstudio.images.capture import Capture
 from softmining_nerfstudio.images.kept import InMemory, Kept
 from softmining_nerfstudio.images.memory import GB, SHARE, available
-from softmining_nerfstudio.images.tiles.disk import OnDisk
+from softmining_nerfstudio.images.tiles.disk import OnDisk, Prepare
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,20 @@ class KeepImages:
         return SHARE * available() / processes if self.memory_gb is None else self.memory_gb * GB
 
 
-def keep(capture: Capture, options: KeepImages, most: int, processes: int, console: Console) -> Kept:
+def keep(
+    capture: Capture,
+    options: KeepImages,
+    most: int,
+    processes: int,
+    console: Console,
+    prepare: Prepare | None = None,
+) -> Kept:
     """Choose between memory and disk, and say how many bytes go where.
 
     Args:
         most: images that are used at once; in memory, only these are held.
         processes: that keep images on this machine.
+        prepare: works out what is kept of an image on disk.
 
     Raises:
         ImagesError: if tiles cannot be written.
@@ -57,4 +65,4 @@ def keep(capture: Capture, options: KeepImages, most: int, processes: int, conso
         console.print(f"Keeping {most} images in memory: {amount} of at most {of}.", highlight=False)
         return InMemory(capture, console)
     console.print(f"{most} images take {decimal(needed)}, more than the {decimal(int(budget))} of memory for them.")
-    return OnDisk.opened(capture, options.folder, console)
+    return OnDisk.opened(capture, options.folder, console, prepare)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +10,10 @@ from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from softmining_nerfstudio.images.order import SIDE, entry, in_rows
+from softmining_nerfstudio.images.readers import in_parts
+
+Memo = Callable[[str, int, Callable[[], Tensor]], Tensor]
+"""Gives what is known of an image under a name, or has it made."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,9 @@ class Colours:
     """
 
     background: Float[Tensor, " 3"] | None = None
+
+    def __str__(self) -> str:
+        return "plain" if self.background is None else "over" + ",".join(map(str, self.background.tolist()))
 
     def __call__(self, stored: UInt8[Tensor, "*pixels channels"]) -> Float[Tensor, "*pixels shown"]:
         """The colours of these bytes."""
@@ -42,6 +50,10 @@ class Pixels:
     """Height and width of each image, pixels."""
     decoding: Colours | None = None
     """What the values become where they are read; None where they stay as they are."""
+    readers: int = 1
+    """Threads that look pixels up at once; more than one where they wait for a disk."""
+    notes: Memo | None = None
+    """Keeps what is worked out of an image; None where nothing does."""
 
     def __len__(self) -> int:
         return len(self.first)
@@ -51,7 +63,13 @@ class Pixels:
     ) -> Shaped[Tensor, "*rays ..."]:
         """The values at single pixels of images."""
         index = self.first[slot] + entry(row, column, self.sizes[slot])
-        read = self.values.index_select(0, index.flatten().to(self.values.device))
+        index = index.to(self.values.device)
+        read = self.values.new_empty((index.numel(), *self.values.shape[1:]))
+
+        def look_up(part: slice) -> None:
+            torch.index_select(self.values, 0, index.flatten()[part], out=read[part])
+
+        in_parts(look_up, len(read), self.readers)
         return self._decoded(read.view(*index.shape, *self.values.shape[1:]))
 
     def part(self, slot: int, rows: range, columns: range) -> Shaped[Tensor, "rows columns ..."]:

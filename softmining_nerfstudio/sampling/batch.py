@@ -10,6 +10,7 @@ from jaxtyping import Int, Shaped
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from torch import Tensor
 
+from softmining_nerfstudio.images.pixels import Pixels
 from softmining_nerfstudio.mining.pixels.images import Images, Packed, Source, gather, part, per_pixel
 
 
@@ -47,6 +48,7 @@ class ImageBatch:
             masks=values["mask"] if masked else None,
             equirectangular=bool(config.is_equirectangular),
             crop_radius=None if config.is_equirectangular else config.fisheye_crop_radius,
+            notes=pixels.notes if isinstance(pixels := batch["image"], Pixels) else None,
         )
         whole = {"full_image": _whole(batch["image"])} if config.keep_full_image else {}
         return ImageBatch(dict(batch), images, values, whole)

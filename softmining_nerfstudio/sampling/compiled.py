@@ -17,6 +17,7 @@ from torch import Tensor
 from softmining_nerfstudio.encodings.compiling import compiled
 from softmining_nerfstudio.images.order import SHIFT
 from softmining_nerfstudio.images.pixels import Pixels
+from softmining_nerfstudio.images.readers import in_parts
 from softmining_nerfstudio.mining.footprint import SAMPLES, Footprint
 from softmining_nerfstudio.mining.pixels.edge_strength import GOLDEN_ANGLE, MIN_CONTRAST, OFFSETS, REACH, TURN, Contrast
 from softmining_nerfstudio.mining.pixels.images import Images, Packed
@@ -51,7 +52,12 @@ class CompiledContrast(Contrast):
         out = torch.empty(row.shape)
         places = (slot[:, 0].contiguous().numpy(), row.contiguous().numpy(), column.contiguous().numpy())
         spiral = (REACH, TURN, DIRECTIONS, NUMBERS / (OFFSETS - 1))
-        _loops().contrast(*listed, *places, *spiral, np.float32(MIN_CONTRAST), out.numpy())
+
+        def look_up(part: slice) -> None:
+            here = (place[part] for place in places)
+            _loops().contrast(*listed, *here, *spiral, np.float32(MIN_CONTRAST), out.numpy()[part])
+
+        in_parts(look_up, len(row), _readers(images))
         return out
 
 
@@ -73,7 +79,11 @@ class CompiledFootprint(Footprint):
         jitter = torch.rand((len(slot), SAMPLES**2, 2), generator=generator)
         out = torch.empty(len(slot), 3 if len(listed[-1]) else listed[0].shape[1])
         rays = (slot.contiguous().numpy(), pixel.contiguous().numpy(), side.contiguous().numpy(), jitter.numpy())
-        _loops().footprints(*listed, *rays, SAMPLES, out.numpy())
+
+        def look_up(part: slice) -> None:
+            _loops().footprints(*listed, *(ray[part] for ray in rays), SAMPLES, out.numpy()[part])
+
+        in_parts(look_up, len(slot), _readers(images))
         return out
 
 
@@ -82,6 +92,11 @@ COMPILED_CONTRAST = CompiledContrast()
 
 def _loops() -> Any:
     return compiled("softmining_nerfstudio.sampling.kernels")
+
+
+def _readers(images: Images) -> int:
+    """Threads that look pixels up at once."""
+    return images.pixels.readers if isinstance(images.pixels, Pixels) else 1
 
 
 def _listed(images: Images) -> tuple[Any, ...] | None:

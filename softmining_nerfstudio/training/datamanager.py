@@ -14,13 +14,13 @@ from nerfstudio.data.datamanagers.base_datamanager import TDataset, VanillaDataM
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.data.utils.dataloaders import CacheDataloader, FixedIndicesEvalDataloader, RandIndicesEvalDataloader
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
-from nerfstudio.model_components.ray_generators import RayGenerator
 from nerfstudio.utils import comms, writer
 from nerfstudio.utils.misc import get_orig_class, step_check
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
 from softmining_nerfstudio.images.keeping import KeepImages
+from softmining_nerfstudio.images.tiles.disk import Prepare
 from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.history import heat_map, over_white, with_walkers
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
@@ -30,6 +30,7 @@ from softmining_nerfstudio.training.dataset import SoftMiningDataset, exportable
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.image_batches import ImageBatches
 from softmining_nerfstudio.training.questions import refuse_questions
+from softmining_nerfstudio.training.rays import PixelRays
 
 if TYPE_CHECKING:
     from softmining_nerfstudio.training.viewer import MiningPanel
@@ -108,13 +109,12 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         datasets = (self.train_dataset, self.eval_dataset)
         checks.require_sound(self.config.dataparser, self.train_dataparser_outputs, datasets, self._factors)
         config = self.config
-        self.train_image_dataloader = self._batches(
-            self.train_dataset, config.train_num_images_to_sample_from, config.train_num_times_to_repeat_images
-        )
-        self.iter_train_image_dataloader = iter(self.train_image_dataloader)
         sampler = self._get_pixel_sampler(self.train_dataset, config.train_num_rays_per_batch)
+        at_once, repeats = config.train_num_images_to_sample_from, config.train_num_times_to_repeat_images
+        self.train_image_dataloader = self._batches(self.train_dataset, at_once, repeats, sampler.note)
+        self.iter_train_image_dataloader = iter(self.train_image_dataloader)
         self.train_pixel_sampler = sampler
-        self.train_ray_generator = RayGenerator(self.train_dataset.cameras.to(self.device))
+        self.train_ray_generator = PixelRays(self.train_dataset.cameras.to(self.device))
         walk = sampler.config.recipe.walk
         if isinstance(walk, Langevin) and not walk.needs_score:
             CONSOLE.print("The walkers have no drift: they follow the error by dying and reappearing alone.")
@@ -122,23 +122,24 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     def setup_eval(self) -> None:
         """Load the held-out images and set up what draws from them."""
         config = self.config
-        self.eval_image_dataloader = self._batches(
-            self.eval_dataset, config.eval_num_images_to_sample_from, config.eval_num_times_to_repeat_images
-        )
+        at_once, repeats = config.eval_num_images_to_sample_from, config.eval_num_times_to_repeat_images
+        self.eval_image_dataloader = self._batches(self.eval_dataset, at_once, repeats)
         self.iter_eval_image_dataloader = iter(self.eval_image_dataloader)
         self.eval_pixel_sampler = self._get_pixel_sampler(self.eval_dataset, config.eval_num_rays_per_batch)
-        self.eval_ray_generator = RayGenerator(self.eval_dataset.cameras.to(self.device))
+        self.eval_ray_generator = PixelRays(self.eval_dataset.cameras.to(self.device))
         # whole images, each read when it is looked at
         self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(self.eval_dataset, device=self.device)
         self.eval_dataloader = RandIndicesEvalDataloader(self.eval_dataset, device=self.device)
 
-    def _batches(self, dataset: InputDataset, at_once: int, repeats: int) -> ImageBatches | CacheDataloader:
+    def _batches(
+        self, dataset: InputDataset, at_once: int, repeats: int, prepare: Prepare | None = None
+    ) -> ImageBatches | CacheDataloader:
         """Batches of whole images: kept as bytes where these are what the files hold, else as nerfstudio does."""
         reason = "no data set of this package" if not isinstance(dataset, SoftMiningDataset) else foreign(dataset)
         if reason is None:
             assert isinstance(dataset, SoftMiningDataset)
             excluded = {*self.exclude_batch_keys_from_device}
-            return ImageBatches(dataset, at_once, repeats, self.config.images, excluded, self.device)
+            return ImageBatches(dataset, at_once, repeats, self.config.images, excluded, self.device, prepare)
         CONSOLE.print(f"Images are kept as floats in memory, as nerfstudio does, because of {reason}.")
         return CacheDataloader(
             dataset,

@@ -13,6 +13,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.images.capture import ImagesError
 from softmining_nerfstudio.images.keeping import KeepImages, keep
+from softmining_nerfstudio.images.tiles.disk import Prepare
 from softmining_nerfstudio.training.capture import capture_of
 from softmining_nerfstudio.training.dataset import SoftMiningDataset
 from softmining_nerfstudio.training.errors import UserError
@@ -27,6 +28,7 @@ class ImageBatches:
         repeats: times that a batch is used again; -1 to never change it.
         options: where the images are kept.
         off_device: layers that stay off the device, as all do that are kept on disk.
+        prepare: works out what is kept of an image on disk.
 
     Raises:
         UserError: if a file cannot be read, or the images cannot be kept.
@@ -40,11 +42,12 @@ class ImageBatches:
         options: KeepImages,
         off_device: Collection[str],
         device: torch.device | str,
+        prepare: Prepare | None,
     ) -> None:
         self.total, self.repeats, self.off_device, self.device = len(dataset), repeats, off_device, device
         self.at_once = self.total if at_once == -1 else min(at_once, self.total)
         try:
-            self.kept = keep(capture_of(dataset), options, self.at_once, comms.get_world_size(), CONSOLE)
+            self.kept = keep(capture_of(dataset), options, self.at_once, comms.get_world_size(), CONSOLE, prepare)
         except ImagesError as error:
             raise UserError(str(error)) from error
         self._all = self._load() if self.at_once == self.total else None

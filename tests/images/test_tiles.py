@@ -222,4 +222,44 @@ def test_a_budget_decides_and_both_ends_are_said(capture: Capture, parent: Path)
     lines = said.getvalue().splitlines()
     assert lines[0].startswith(f"Keeping 6 images in memory: {capture.bytes / 1000:.1f} kB of at most")
     assert f"of tiles in {folder_of(capture, parent)}; 6 of them are read now." in said.getvalue()
-    assert lines[-2].endswith("all are there.")
+    assert "; all are there." in said.getvalue()
+
+
+def test_what_is_worked_out_of_an_image_is_kept_until_its_files_change(capture: Capture, parent: Path) -> None:
+    made: list[int] = []
+
+    def look(layers: dict, image: int) -> torch.Tensor:
+        def make() -> torch.Tensor:
+            made.append(image)
+            return layers["image"].whole(image).mean(-1)
+
+        return layers["image"].notes("grey", image, make)
+
+    OnDisk.opened(capture, parent, QUIET, look)
+    assert sorted(made) == [0, 1, 2, 3, 4, 5]
+    made.clear()
+    layers = OnDisk.opened(capture, parent, QUIET, look).pixels
+    assert torch.equal(look(layers, 4), layers["image"].whole(4).mean(-1))
+    assert made == []
+    os.utime(capture.files[2][0], (1, 1))
+    OnDisk.opened(capture, parent, QUIET, look)
+    assert made == [2]
+
+
+def test_what_depends_on_the_background_is_kept_for_each(capture: Capture, parent: Path) -> None:
+    images, files, found = images_of(SIZES, 4), [path for (path,) in capture.files], []
+    for background in (None, torch.ones(3), torch.zeros(3), None):
+        layers = OnDisk.opened(capture_of(images, files, background), parent, QUIET).pixels["image"]
+        assert layers.notes is not None
+        found.append(layers.notes("sum", 0, lambda: layers.whole(0).sum()))  # noqa: B023
+    assert len({float(total) for total in found}) == 3
+    assert found[0] == found[3]
+
+
+def test_a_damaged_note_is_made_again(capture: Capture, parent: Path) -> None:
+    notes = OnDisk.opened(capture, parent, QUIET).pixels["image"].notes
+    assert notes is not None
+    notes("one", 0, lambda: torch.ones(3))
+    (path,) = folder_of(capture, parent).glob("*.note")
+    path.write_bytes(path.read_bytes()[:-4])
+    assert notes("one", 0, lambda: torch.zeros(3)).tolist() == [0, 0, 0]

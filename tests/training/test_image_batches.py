@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from capture import Capture  # type: ignore[import-not-found]
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.data.datasets.depth_dataset import DepthDataset
+from nerfstudio.data.utils import dataloaders
 from nerfstudio.data.utils.dataloaders import CacheDataloader
 from PIL import Image
 
+from softmining_nerfstudio.images.keeping import KeepImages
 from softmining_nerfstudio.images.pixels import Pixels
+from softmining_nerfstudio.mining.pixels.edge_strength import Contrast
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.training import datamanager
+from softmining_nerfstudio.training import datamanager, image_batches
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.training.errors import UserError
 
@@ -46,26 +50,27 @@ def batches(made: SoftMiningDataManager, steps: int = 12) -> list[dict]:
     return found
 
 
-def both_ways(monkeypatch: pytest.MonkeyPatch, load) -> tuple[list[dict], list[dict]]:
-    """Batches from bytes, and from nerfstudio's floats."""
+def require_same(monkeypatch: pytest.MonkeyPatch, folder: Path, load) -> list[dict]:
+    """Batches from nerfstudio's floats, which are those from bytes in memory, from new tiles, and from tiles that are
+    there."""
     found = []
-    for kept_as_floats in (False, True):
-        if kept_as_floats:
+    for gigabytes in (1.0, 0.0, 0.0, None):
+        if gigabytes is None:
             monkeypatch.setattr(datamanager, "foreign", lambda dataset: "this test")
-        random.seed(1)
+        for module in (image_batches, dataloaders):  # what checks shapes in tests takes numbers of `random`, too
+            monkeypatch.setattr(module, "random", random.Random(1))
         torch.manual_seed(1)
-        made = load()
-        assert isinstance(next(made.iter_train_image_dataloader)["image"], Pixels) is not kept_as_floats
+        made = load(images=KeepImages(gigabytes, folder))
+        assert isinstance(next(made.iter_train_image_dataloader)["image"], Pixels) is (gigabytes is not None)
         found.append(batches(made))
-    return found[0], found[1]
-
-
-def require_same(one: list[dict], two: list[dict]) -> None:
-    for a, b in zip(one, two, strict=True):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert a[key].dtype == b[key].dtype, key
-            assert torch.equal(a[key], b[key]), key
+    *others, floats = found
+    for other in others:
+        for a, b in zip(floats, other, strict=True):
+            assert a.keys() == b.keys()
+            for key in a:
+                assert a[key].dtype == b[key].dtype, key
+                assert torch.equal(a[key], b[key]), key
+    return floats
 
 
 SUBSETS = {"train_num_images_to_sample_from": 3, "train_num_times_to_repeat_images": 2}
@@ -74,23 +79,25 @@ SUBSETS = {"train_num_images_to_sample_from": 3, "train_num_times_to_repeat_imag
 @pytest.mark.parametrize("sampling_type", ["uniform", "lmc", "dmc", "edges"])
 @pytest.mark.parametrize("options", [{}, SUBSETS, {"camera_res_scale_factor": 0.5}], ids=["all", "subsets", "smaller"])
 def test_batches_of_masked_images_are_those_from_floats(
-    capture: Capture, sampling_type: str, options: dict, monkeypatch: pytest.MonkeyPatch
+    capture: Capture, sampling_type: str, options: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     sampler = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
-    require_same(*both_ways(monkeypatch, lambda: capture.load(pixel_sampler=sampler, **options)))
+    require_same(monkeypatch, tmp_path / "tiles", partial(capture.load, pixel_sampler=sampler, **options))
 
 
 @pytest.mark.parametrize(
     ("sampling_type", "background"), [("dmc", "white"), ("dmc", "black"), ("dmc", None), ("foreground", None)]
 )
 def test_batches_of_rgba_are_those_from_floats(
-    blender_scene: Path, sampling_type: str, background: str | None, monkeypatch: pytest.MonkeyPatch
+    blender_scene: Path, sampling_type: str, background: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     parser = BlenderDataParserConfig(data=blender_scene, alpha_color=background)
-    config = SoftMiningDataManagerConfig(
-        dataparser=parser, pixel_sampler=SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
-    )
-    require_same(*both_ways(monkeypatch, lambda: config.setup(device="cpu")))
+    sampler = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
+
+    def load(images: KeepImages) -> SoftMiningDataManager:
+        return SoftMiningDataManagerConfig(dataparser=parser, pixel_sampler=sampler, images=images).setup(device="cpu")
+
+    require_same(monkeypatch, tmp_path, load)
 
 
 @pytest.mark.parametrize("mixed", [False, True])
@@ -107,14 +114,13 @@ def test_depth_is_kept_as_it_is(capture: Capture, mixed: bool, monkeypatch: pyte
         del capture.transforms[key]
     (tmp_path / "transforms.json").write_text(json.dumps(capture.transforms))
 
-    def load() -> SoftMiningDataManager:
-        config = capture.load().config
+    def load(images: KeepImages) -> SoftMiningDataManager:
+        config = capture.load(images=images).config
         config._target = SoftMiningDataManager[DepthDataset]
         return config.setup(device="cpu")
 
-    one, two = both_ways(monkeypatch, load)
-    assert one[0]["depth_image"].dtype == torch.float32
-    require_same(one, two)
+    floats = require_same(monkeypatch, tmp_path / "tiles", load)
+    assert floats[0]["depth_image"].dtype == torch.float32
 
 
 def test_images_are_chosen_as_nerfstudio_chooses_them(capture: Capture) -> None:
@@ -161,3 +167,38 @@ def test_a_truncated_image_among_many_is_named(capture: Capture) -> None:
 def test_what_images_take_is_said_and_bounded(capture: Capture, capsys: pytest.CaptureFixture) -> None:
     capture.load()
     assert "Keeping 9 images in memory: 27.6 kB of at most" in capsys.readouterr().out
+
+
+def test_a_second_start_works_out_no_edges(capture: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    images = KeepImages(0.0, tmp_path / "tiles")
+    capture.load(images=images)
+    monkeypatch.setattr(Contrast, "of_cells", lambda *_: pytest.fail("worked out again"))
+    batches(capture.load(images=images))
+
+
+@pytest.mark.parametrize("gigabytes", [1.0, 0.0])
+def test_an_image_that_vanishes_after_its_check_is_named(
+    capture: Capture, gigabytes: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = capture.folder / "images" / capture.name(5)
+    check = datamanager.checks.require_sound
+
+    def vanish(*arguments: object) -> None:
+        check(*arguments)
+        path.unlink()
+
+    monkeypatch.setattr(datamanager.checks, "require_sound", vanish)
+    with pytest.raises(UserError, match=f"cannot use .*{capture.name(5)}: .*No such file"):
+        capture.load(images=KeepImages(gigabytes, tmp_path / "tiles"))
+
+
+def test_one_image_of_other_channels_is_named(capture: Capture) -> None:
+    capture.write(5, Image.new("RGBA", (capture.width, capture.height)))
+    with pytest.raises(UserError, match=rf"{capture.name(5)} has an alpha channel \(RGBA\)"):
+        capture.load()
+
+
+def test_a_folder_for_tiles_that_cannot_be_made_is_named(capture: Capture, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot keep tiles in"):
+        capture.load(images=KeepImages(0.0, tmp_path / "file"))

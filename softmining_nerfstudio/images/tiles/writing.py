@@ -85,11 +85,16 @@ class TileFiles:
                 total = zlib.crc32(self._files[name].read(min(PROBE, count)), total)
         return total
 
-    def settle(self) -> None:
-        """Wait until all that was written is on the disk."""
+    def flush(self) -> None:
+        """Let everybody see what was written."""
         for name, file in self._files.items():
             with self._locks[name]:
                 file.flush()
+
+    def settle(self) -> None:
+        """Wait until all that was written is on the disk."""
+        self.flush()
+        for file in self._files.values():
             os.fsync(file.fileno())
 
 

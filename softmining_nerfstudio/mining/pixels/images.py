@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -9,6 +10,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+
+Memo = Callable[[str, int, Callable[[], Tensor]], Tensor]
+"""Gives what is known of an image under a name, or has it made."""
 
 
 @runtime_checkable
@@ -99,6 +103,7 @@ class Images:
         equirectangular: the images are panoramas with row 0 at the pole; a pixel's area is its solid angle.
         crop_radius: radius of the circle that a fisheye lens exposes, around the middle of the image, in pixels; no
             pixel outside is drawn.
+        notes: keeps what is worked out of an image, by name and index in the data set; None where nothing does.
     """
 
     ids: Int[Tensor, " images"]
@@ -106,6 +111,7 @@ class Images:
     masks: Tensor | Source | None = None
     equirectangular: bool = False
     crop_radius: float | None = None
+    notes: Memo | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -121,6 +127,17 @@ class Images:
     def all_allowed(self) -> bool:
         """Whether every pixel may be drawn."""
         return self.masks is None and self.crop_radius is None
+
+    def noted(self, name: str, slot: int, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` works out of an image, or has worked out before.
+
+        Args:
+            name: says all that it depends on besides the image, and what may be drawn of it.
+        """
+        if self.notes is None:
+            return make()
+        drawn = f"{self.masks is not None:d}{self.equirectangular:d}{self.crop_radius}"
+        return self.notes(f"{name}-{drawn}", int(self.ids[slot]), make)
 
     def pixel_at(self, slot: Int[Tensor, " n"], yx: Float[Tensor, "n 2"]) -> Int[Tensor, "n 2"]:
         """The pixel (row, column) at each position."""

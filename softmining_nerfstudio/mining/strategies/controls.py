@@ -93,7 +93,7 @@ def foreground(images: Images) -> Images:
             f"foreground sampling needs RGBA images; these have {channels} channels "
             "(nerfstudio's Blender parser keeps the alpha channel with --alpha-color None)"
         )
-    return replace(images, masks=Opaque(images))
+    return replace(images, masks=Opaque(images), notes=None)
 
 
 @dataclass(frozen=True)
