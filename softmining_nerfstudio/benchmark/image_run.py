@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 PAUSE = 0.01
 """Seconds between two looks at the memory."""
@@ -21,12 +22,12 @@ def main() -> None:
     start = time.perf_counter()
     with peak_memory() as peak:
         times, draws, first = steps_of(settings)
-    seconds = first - start
-    print(json.dumps({"first": seconds, "step": median(times), "draw": median(draws), "start": times[0], **peak}))
+    print(json.dumps({"first": first - start, "step": median(times), "draw": median(draws), **peak}))
 
 
 def steps_of(settings: dict) -> tuple[list[float], list[float], float]:
     """Milliseconds of each step, of drawing its batch, and the time of the first step's end."""
+    import torch
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
     from nerfstudio.data.datasets.base_dataset import InputDataset
 
@@ -40,7 +41,7 @@ def steps_of(settings: dict) -> tuple[list[float], list[float], float]:
         def get_image_float32(self, image_idx: int):
             return super().get_image_float32(image_idx)
 
-    config = softmining_lite.config.pipeline
+    config: Any = softmining_lite.config.pipeline
     manager = config.datamanager
     manager.dataparser = NerfstudioDataParserConfig(data=Path(settings["data"]), downscale_factor=1)
     manager.images = KeepImages(settings["memory_gb"], Path(settings["tiles"]))
@@ -55,7 +56,7 @@ def steps_of(settings: dict) -> tuple[list[float], list[float], float]:
         draws.append(1000 * (time.perf_counter() - start))
         outputs = pipeline.model(rays)
         losses = pipeline.model.get_loss_dict(outputs, batch, pipeline.model.get_metrics_dict(outputs, batch))
-        sum(losses.values()).backward()
+        torch.stack([*losses.values()]).sum().backward()
         pipeline.zero_grad()
         times.append(1000 * (time.perf_counter() - start))
         first = first or time.perf_counter()
