@@ -39,6 +39,13 @@ def rows_of_file(path: Path, size: tuple[int, int], scale: float, channels: int)
     return lambda first, last: _with_channels(np.asarray(loaded.crop((0, first, size[0], last))), channels)
 
 
+def small(path: Path, side: int) -> np.ndarray:
+    """An image [height, width, 3 or 4] whose longer side has at most so many pixels. JPEG is decoded at that size."""
+    with Image.open(path) as image:
+        image.thumbnail((side, side))
+        return _with_channels(np.array(image), CHANNELS[image.mode])
+
+
 def _with_channels(rows: np.ndarray, channels: int) -> np.ndarray:
     if rows.ndim == 2:
         rows = rows[..., None].repeat(3, -1)

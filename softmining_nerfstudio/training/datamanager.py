@@ -29,6 +29,7 @@ from softmining_nerfstudio.training.capture import foreign
 from softmining_nerfstudio.training.dataset import SoftMiningDataset, exportable
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.image_batches import ImageBatches
+from softmining_nerfstudio.training.looking import colours_at, stride_of
 from softmining_nerfstudio.training.questions import refuse_questions
 from softmining_nerfstudio.training.rays import PixelRays
 
@@ -246,13 +247,17 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         ]
 
     def pictures(self, image: int) -> dict[str, Float[Tensor, "height width 3"]]:
-        """Where the last rays of a training image went, and its walkers; empty before anything was mined."""
+        """Where the last rays of a training image went, and its walkers; empty before anything was mined. Large images
+        are shown smaller."""
         sampler = self.train_pixel_sampler
         if sampler is None or not sampler.history:
             return {}
-        assert self.train_dataset is not None
-        picture = over_white(self.train_dataset.get_image_float32(image))
+        dataset, stride = self.train_dataset, stride_of(self.train_dataset, image)
+        row, column = (
+            torch.arange(0, int(size[image]), stride) for size in (dataset.cameras.height, dataset.cameras.width)
+        )
+        picture = over_white(colours_at(dataset, image, row, column))
         found = {"rays": heat_map(sampler.history.of_image(image), *picture.shape[:2])}
         if (walkers := sampler.walkers) is not None:
-            found["walkers"] = with_walkers(picture, walkers.yx[image], walkers.error[image])
+            found["walkers"] = with_walkers(picture, walkers.yx[image] / stride, walkers.error[image])
         return found

@@ -13,7 +13,7 @@ import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils import comms, writer
-from nerfstudio.utils.decorators import check_main_thread
+from nerfstudio.utils.decorators import check_main_thread, check_viewer_enabled
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.training import held_out, saving
@@ -25,6 +25,7 @@ from softmining_nerfstudio.training.divergence import (
 )
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.interruption import Interrupted, Interruption, say_stopped
+from softmining_nerfstudio.training.looking import Thumbnails
 from softmining_nerfstudio.training.run_folder import RunFolderConfig, require_resumable
 from softmining_nerfstudio.training.scene_kinds import follow_data, parser_of
 from softmining_nerfstudio.training.threads import leave_busy_cores_alone
@@ -98,6 +99,17 @@ class SoftMiningTrainer(Trainer):
             step = step_of(latest)  # or nerfstudio takes every name in that folder for a step
         with self._options(load_step=step):
             super()._load_checkpoint()
+
+    @check_viewer_enabled
+    def _init_viewer_state(self) -> None:
+        manager = self.pipeline.datamanager
+        assert self.viewer_state is not None
+        assert manager.train_dataset is not None
+        self.viewer_state.init_scene(
+            train_dataset=Thumbnails(manager.train_dataset),  # type: ignore[arg-type]
+            train_state=self.training_state,
+            eval_dataset=manager.eval_dataset,
+        )
 
     def train(self) -> None:
         """Train up to the number of steps that was asked for.
