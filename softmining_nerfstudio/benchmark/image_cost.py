@@ -106,9 +106,7 @@ def measure(
                 resident=numbers["VmRSS"],
                 anonymous=numbers["RssAnon"],
                 above=above,
-                first=numbers["first"],
-                step=numbers["step"],
-                draw=numbers["draw"],
+                **{name: numbers[name] for name in ("first", "step", "draw", "step_cpu", "draw_cpu")},
             )
         )
     return found

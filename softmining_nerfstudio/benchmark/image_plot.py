@@ -49,6 +49,10 @@ class ImageCost:
     """Median time of a training step, ms."""
     draw: float
     """Median time of drawing its batch, ms."""
+    step_cpu: float
+    """Median time that all threads spent on a processor in a step, ms: for a machine that does other work."""
+    draw_cpu: float
+    """The same of drawing its batch."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +102,15 @@ def table(costs: Sequence[ImageCost]) -> Table:
     """The costs of one capture."""
     one = costs[0]
     title = f"{one.images:,} images of {one.megapixels:g} MP, {one.taken / 1e9:.3g} GB as bytes"
-    caption = "anonymous: no file backs it; above: what the program takes for a few pixels"
+    caption = "GB resident, without a file behind, and of that due to the images; cpu: on a processor"
     shown = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=SIMPLE_HEAD)
     shown.add_column("kept", no_wrap=True)
-    for name in ("resident GB", "anonymous GB", "above GB", "first step s", "step ms", "its draw ms"):
-        shown.add_column(name, justify="right")
+    for name in ("GB", "anon.", "images", "first s", "step ms", "cpu", "draw ms", "cpu"):
+        shown.add_column(name, justify="right", no_wrap=True)
     for cost in costs:
         sizes = (f"{size / 1e9:.2f}" for size in (cost.resident, cost.anonymous, cost.above))
-        shown.add_row(cost.way, *sizes, f"{cost.first:.1f}", f"{cost.step:.0f}", f"{cost.draw:.1f}")
+        times = (f"{ms:.1f}" for ms in (cost.step, cost.step_cpu, cost.draw, cost.draw_cpu))
+        shown.add_row(cost.way, *sizes, f"{cost.first:.1f}", *times)
     return shown
 
 

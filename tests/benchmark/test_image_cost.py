@@ -28,7 +28,7 @@ def test_ways_are_measured_and_written(tmp_path: Path, capsys: pytest.CaptureFix
 def test_what_does_not_fit_is_left_out_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    numbers = {"VmRSS": 5, "RssAnon": 4, "first": 3, "step": 2, "draw": 1}
+    numbers = {"VmRSS": 5, "RssAnon": 4, "first": 3, "step": 2, "draw": 1, "step_cpu": 2, "draw_cpu": 1}
     monkeypatch.setattr(image_cost, "run", lambda *_: numbers)
     monkeypatch.setattr(image_cost, "available", lambda: 100_000)
     image_cost.images(count=(10,), megapixels=(0.001,), folder=tmp_path)
