@@ -14,11 +14,19 @@ from softmining_nerfstudio.mining.walkers import lowest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "softmining_nerfstudio"
-LAYERS = [["mining", "encodings", "dataparsers"], ["sampling"], ["training"], ["twins"], ["methods"], ["benchmark"]]
+LAYERS = [
+    ["mining", "encodings", "images", "dataparsers"],
+    ["sampling"],
+    ["training"],
+    ["twins"],
+    ["methods"],
+    ["benchmark"],
+]
 """The rooms. A module imports its own room, and those of the layers before."""
 TORCH_ALONE = {
     "mining": {"torch", "jaxtyping"},
     "encodings": {"torch", "jaxtyping", "numpy", "numba", "platformdirs"},
+    "images": {"torch", "jaxtyping", "numpy", "PIL", "rich", "psutil", "platformdirs", "filelock"},
 }
 """Rooms without nerfstudio: what they import besides the standard library."""
 
@@ -107,6 +115,8 @@ def test_imports_run_one_way(module):
         ("mining.pixels.cells", "from ...training.model import SoftMiningLoss"),
         ("mining.miner", "def f():\n    import nerfstudio.cameras.rays"),
         ("mining.miner", "if TYPE_CHECKING:\n    from nerfstudio.cameras.rays import RayBundle"),
+        ("images.keeping", "import nerfstudio"),
+        ("images.keeping", "from softmining_nerfstudio.mining.pixels.images import Images"),
         ("sampling.batch", "from softmining_nerfstudio.training.model import SoftMiningLoss"),
         ("training.model", "from softmining_nerfstudio.twins import soft_mining"),
         ("dataparsers.llff", "from softmining_nerfstudio.mining.miner import Miner"),

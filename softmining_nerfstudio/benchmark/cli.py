@@ -1,4 +1,4 @@
-"""The command line: `softmining-bench compare | run | report | sampler | headroom`."""
+"""The command line: `softmining-bench compare | run | report | sampler | images | headroom`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("run.command:run", "train and measure the methods of a suite"),
     "report": ("report.command:report", "show tables and plots of the measurements"),
     "sampler": ("sampler_cost:sampler", "measure what the samplers alone cost"),
+    "images": ("image_cost:images", "measure what images cost, in memory and on disk, and clear their tiles"),
     "headroom": ("headroom:headroom", "measure how much mining could gain on a scene at most"),
 }
 """The function of each command, and what it does. tyro parses its arguments; it returns the exit status (None: 0).

@@ -10,7 +10,8 @@ from jaxtyping import Int, Shaped
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from torch import Tensor
 
-from softmining_nerfstudio.mining.pixels.images import Images, Packed, gather, per_pixel
+from softmining_nerfstudio.images.pixels import Pixels
+from softmining_nerfstudio.mining.pixels.images import Images, Packed, Source, gather, part, per_pixel
 
 
 @dataclass(frozen=True)
@@ -19,22 +20,21 @@ class ImageBatch:
 
     batch: dict
     images: Images
-    values: dict[str, Tensor | Packed]
+    values: dict[str, Tensor | Source]
     """What the batch holds for each pixel, by key."""
     whole: dict[str, Tensor | list[Tensor]]
     """What goes with any of its pixels, by key."""
 
     @staticmethod
     def of(batch: dict, config: PixelSamplerConfig) -> ImageBatch:
-        """Prepare a batch. Lists of images of mixed sizes are packed; their entries become views.
+        """Prepare a batch. Lists of images of mixed sizes are packed; their entries become views. Sources stay as they
+        are.
 
         Raises:
             ValueError: if a mask is not of the size of its image.
         """
-        pixels = batch["image"]
-        shapes = [pixels.shape[1:3]] * len(pixels) if isinstance(pixels, Tensor) else [i.shape[:2] for i in pixels]
-        sizes = torch.tensor(shapes)
-        values = {
+        sizes = _sizes(batch["image"])
+        values: dict[str, Tensor | Source] = {
             key: Packed.move(value) if isinstance(value, list) else value
             for key, value in batch.items()
             if per_pixel(value, sizes)
@@ -48,8 +48,9 @@ class ImageBatch:
             masks=values["mask"] if masked else None,
             equirectangular=bool(config.is_equirectangular),
             crop_radius=None if config.is_equirectangular else config.fisheye_crop_radius,
+            notes=pixels.notes if isinstance(pixels := batch["image"], Pixels) else None,
         )
-        whole = {"full_image": batch["image"]} if config.keep_full_image else {}
+        whole = {"full_image": _whole(batch["image"])} if config.keep_full_image else {}
         return ImageBatch(dict(batch), images, values, whole)
 
     def is_of(self, batch: dict) -> bool:
@@ -73,3 +74,19 @@ class ImageBatch:
             for key, values in self.values.items()
         }
         return {**held, "indices": torch.stack([self.images.ids[slot], row, column], -1), **self.whole}
+
+
+def _sizes(pixels: Tensor | Source | list[Tensor]) -> Int[Tensor, "images 2"]:
+    """Height and width of each image, pixels."""
+    if isinstance(pixels, Source):
+        return pixels.sizes
+    shapes = [pixels.shape[1:3]] * len(pixels) if isinstance(pixels, Tensor) else [i.shape[:2] for i in pixels]
+    return torch.tensor(shapes)
+
+
+def _whole(pixels: Tensor | Source | list[Tensor]) -> Tensor | list[Tensor]:
+    """All pixels, as nerfstudio holds them."""
+    if not isinstance(pixels, Source):
+        return pixels
+    images = [part(pixels, slot, *map(range, size)) for slot, size in enumerate(pixels.sizes.tolist())]
+    return torch.stack(images) if len(pixels.sizes.unique(dim=0)) == 1 else images

@@ -1,7 +1,7 @@
 """The two lookups of `mining` that cost most, compiled: contrast at candidates for edges, and colours of footprints.
 
 They have the numbers of the torch code, to rounding. That code goes on where there is no numba, for images on a GPU,
-of other types than float32, and where masks or a lens hide pixels.
+of other types than float32 or colours kept as bytes, and where masks or a lens hide pixels.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from softmining_nerfstudio.encodings.compiling import compiled
+from softmining_nerfstudio.images.order import SHIFT
+from softmining_nerfstudio.images.pixels import Pixels
+from softmining_nerfstudio.images.readers import in_parts
 from softmining_nerfstudio.mining.footprint import SAMPLES, Footprint
 from softmining_nerfstudio.mining.pixels.edge_strength import GOLDEN_ANGLE, MIN_CONTRAST, OFFSETS, REACH, TURN, Contrast
 from softmining_nerfstudio.mining.pixels.images import Images, Packed
 from softmining_nerfstudio.mining.recipes import Recipe
 
 NUMBERS = np.arange(OFFSETS)
+BY_ROWS = 40
+"""log2 of the side of a square that holds any image."""
 DIRECTIONS = np.stack([np.sin(GOLDEN_ANGLE * NUMBERS), np.cos(GOLDEN_ANGLE * NUMBERS)], -1)
 
 
@@ -47,7 +52,12 @@ class CompiledContrast(Contrast):
         out = torch.empty(row.shape)
         places = (slot[:, 0].contiguous().numpy(), row.contiguous().numpy(), column.contiguous().numpy())
         spiral = (REACH, TURN, DIRECTIONS, NUMBERS / (OFFSETS - 1))
-        _loops().contrast(*listed, *places, *spiral, np.float32(MIN_CONTRAST), out.numpy())
+
+        def look_up(part: slice) -> None:
+            here = (place[part] for place in places)
+            _loops().contrast(*listed, *here, *spiral, np.float32(MIN_CONTRAST), out.numpy()[part])
+
+        in_parts(look_up, len(row), _readers(images))
         return out
 
 
@@ -67,9 +77,13 @@ class CompiledFootprint(Footprint):
         if listed is None:
             return super().colours(images, slot, pixel, side, generator)
         jitter = torch.rand((len(slot), SAMPLES**2, 2), generator=generator)
-        out = torch.empty(len(slot), listed[0].shape[1])
+        out = torch.empty(len(slot), 3 if len(listed[-1]) else listed[0].shape[1])
         rays = (slot.contiguous().numpy(), pixel.contiguous().numpy(), side.contiguous().numpy(), jitter.numpy())
-        _loops().footprints(*listed, *rays, SAMPLES, out.numpy())
+
+        def look_up(part: slice) -> None:
+            _loops().footprints(*listed, *(ray[part] for ray in rays), SAMPLES, out.numpy()[part])
+
+        in_parts(look_up, len(slot), _readers(images))
         return out
 
 
@@ -80,15 +94,26 @@ def _loops() -> Any:
     return compiled("softmining_nerfstudio.sampling.kernels")
 
 
-def _listed(images: Images) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """All pixels of the images in one list, where each image begins in it, and sizes; None for the torch code's."""
-    pixels = images.pixels
-    values = pixels.values if isinstance(pixels, Packed) else pixels
-    usable = values.dtype == torch.float32 and values.device.type == "cpu" and values.is_contiguous()
-    if not usable or not images.all_allowed or _loops() is None:
-        return None
-    if isinstance(pixels, Packed):
-        first = pixels.first
+def _readers(images: Images) -> int:
+    """Threads that look pixels up at once."""
+    return images.pixels.readers if isinstance(images.pixels, Pixels) else 1
+
+
+def _listed(images: Images) -> tuple[Any, ...] | None:
+    """How the loops see the images (kernels.py says what each entry is); None where the torch code looks them up."""
+    pixels, kept = images.pixels, (BY_ROWS, np.float32(1), np.zeros(0, np.float32))
+    if isinstance(pixels, Tensor):
+        values, first = pixels, torch.arange(len(pixels)) * (pixels.shape[1] * pixels.shape[2])
+    elif isinstance(pixels, Packed):
+        values, first = pixels.values, pixels.first
+    elif isinstance(pixels, Pixels) and pixels.decoding is not None:
+        values, first, over = pixels.values, pixels.first, pixels.decoding.background
+        kept = (SHIFT, np.float32(255), np.zeros(0, np.float32) if over is None else over.float().cpu().numpy())
     else:
-        values, first = values.flatten(0, 2), torch.arange(len(pixels)) * (pixels.shape[1] * pixels.shape[2])
-    return values.numpy(), first.contiguous().numpy(), images.sizes.contiguous().numpy()
+        return None
+    usable = values.dtype == (torch.uint8 if isinstance(pixels, Pixels) else torch.float32)
+    usable = usable and values.device.type == "cpu" and values.is_contiguous() and images.all_allowed
+    if not usable or _loops() is None:
+        return None
+    listed = values.flatten(0, -2).numpy()
+    return listed, first.contiguous().numpy(), images.sizes.contiguous().numpy(), *kept

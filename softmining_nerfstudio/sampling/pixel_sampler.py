@@ -16,6 +16,7 @@ from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from softmining_nerfstudio.images.pixels import Pixels
 from softmining_nerfstudio.mining.feedback import Feedback, Seen
 from softmining_nerfstudio.mining.footprint import Footprint
 from softmining_nerfstudio.mining.importance import Importance
@@ -169,6 +170,15 @@ class SoftMiningPixelSampler(PixelSampler):
         if num_rays_per_batch < 1:
             raise ValueError(f"{num_rays_per_batch} rays per batch; expected at least 1")
         super().set_num_rays_per_batch(num_rays_per_batch)
+
+    def note(self, layers: dict[str, Pixels], image: int) -> None:
+        """Have worked out, and kept with its tiles, what drawing will need to know of an image.
+
+        Args:
+            layers: of all images of the data set.
+        """
+        batch = {"image_idx": torch.arange(len(self.image_names)), **layers}
+        self.miner.densities.note(ImageBatch.of(batch, self.config).images, image)
 
     def sample(self, image_batch: dict) -> dict:
         """A batch of uniform pixels, with every sampling type."""

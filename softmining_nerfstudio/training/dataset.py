@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -23,6 +25,9 @@ Dataset = TypeVar("Dataset", bound=InputDataset)
 class SoftMiningDataset(InputDataset):
     """Images and masks, with errors that name the file. As a mixin before another data set, it names that one's
     files."""
+
+    channels = 3
+    """Of the images, once `check_files` has seen them: 4 if one of them is RGBA."""
 
     def check_files(self, slack: int) -> None:
         """Compare every image with its camera and with the other images, by their headers.
@@ -50,6 +55,7 @@ class SoftMiningDataset(InputDataset):
             raise UserError(
                 f"{modes['RGBA']} has an alpha channel (RGBA), and {modes['RGB']} has none. Expected one kind."
             )
+        self.channels = 4 if "RGBA" in modes else 3
         if sizes:
             self.cameras.width, self.cameras.height = torch.tensor(sizes).to(self.cameras.width).split(1, dim=1)
 
@@ -59,12 +65,8 @@ class SoftMiningDataset(InputDataset):
         Raises:
             UserError: if a file cannot be read, or does not fit its camera.
         """
-        try:
+        with self.naming_files(image_idx):
             data = super().get_data(image_idx, *arguments, **options)
-        except UserError:
-            raise
-        except Exception as error:
-            self._refuse(image_idx, error)
         height, width = data["image"].shape[:2]
         self._require_size(image_idx, (width, height), slack=1)
         return data
@@ -78,6 +80,20 @@ class SoftMiningDataset(InputDataset):
         with Image.open(self.image_filenames[image_idx]) as image:
             self._require_kind(image_idx, image.mode)
         return super().get_numpy_image(image_idx)
+
+    @contextmanager
+    def naming_files(self, image: int) -> Iterator[None]:
+        """Within this context, an error is about the files of an image.
+
+        Raises:
+            UserError: in place of the error, with their names.
+        """
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            self._refuse(image, error)
 
     def _loaded(self, size: Size) -> Size:
         """The size at which nerfstudio loads an image."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from softmining_nerfstudio.mining.importance import colour_error
 from softmining_nerfstudio.sampling.history import over_white
+from softmining_nerfstudio.training.looking import colours_at
 
 
 def rgb_of(outputs: dict[str, Any]) -> Float[Tensor, "*rays 3"]:
@@ -48,5 +49,4 @@ def current_error(
         outputs = model.get_outputs_for_camera_ray_bundle(rays.reshape((len(row), len(column))))
     finally:
         pipeline.train(was_training)
-    pixels = dataset.get_image_float32(image)[row][:, column]
-    return colour_error(rgb_of(outputs).cpu(), blended(model, pixels))
+    return colour_error(rgb_of(outputs).cpu(), blended(model, colours_at(dataset, image, row, column)))

@@ -12,6 +12,7 @@ import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.utils import comms, writer
+from nerfstudio.utils.decorators import check_viewer_enabled
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import distributed
 
@@ -21,6 +22,7 @@ from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.divergence import require_finite_losses, telling_of_memory
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.interruption import Interrupted, Interruption
+from softmining_nerfstudio.training.looking import Thumbnails
 from softmining_nerfstudio.training.resumable import ResumableTrainer
 from softmining_nerfstudio.training.run_folder import RunFolderConfig
 from softmining_nerfstudio.training.scene_kinds import follow_data, parser_of
@@ -114,6 +116,17 @@ class SoftMiningTrainer(ResumableTrainer):
         """Optimizers whose learning rates follow the course."""
         with self.options(optimizers=on_course(self.config.optimizers, self.course)):
             return super().setup_optimizers()
+
+    @check_viewer_enabled
+    def _init_viewer_state(self) -> None:
+        manager = self.pipeline.datamanager
+        assert self.viewer_state is not None
+        assert manager.train_dataset is not None
+        self.viewer_state.init_scene(
+            train_dataset=Thumbnails(manager.train_dataset),  # type: ignore[arg-type]
+            train_state=self.training_state,
+            eval_dataset=manager.eval_dataset,
+        )
 
     @in_company
     def train(self) -> None:

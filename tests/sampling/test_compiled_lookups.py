@@ -1,8 +1,11 @@
 """Compiled lookups have the numbers of the torch code, and leave to it what they cannot do."""
 
+import numpy as np
 import pytest
 import torch
 
+from softmining_nerfstudio.images.order import SIDE, in_squares
+from softmining_nerfstudio.images.pixels import Colours, Pixels
 from softmining_nerfstudio.mining.footprint import Footprint
 from softmining_nerfstudio.mining.pixels.edge_strength import Contrast
 from softmining_nerfstudio.mining.pixels.images import Images, Packed
@@ -57,6 +60,30 @@ def test_footprints_are_those_of_the_torch_code(
         for footprint in (CompiledFootprint(10.0), Footprint(10.0))
     )
     assert ((found - expected).abs() > 1e-5).float().mean() < 0.01
+
+
+@pytest.mark.parametrize("background", [None, torch.tensor([0.2, 1.0, 0.6])], ids=["no background", "a background"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_bytes_give_the_numbers_of_floats_to_the_bit(
+    channels: int, background: torch.Tensor | None, generator: torch.Generator
+) -> None:
+    images = [torch.randint(256, (*size, channels), generator=generator, dtype=torch.uint8) for size in SIZES]
+    bands = [in_squares(image[top : top + SIDE].numpy()) for image in images for top in range(0, len(image), SIDE)]
+    packed = Packed.move(images)
+    stored = Pixels(torch.from_numpy(np.concatenate(bands)), packed.first, packed.sizes, Colours(background))
+    images = [Images(torch.arange(len(SIZES)), stored), Images(torch.arange(len(SIZES)), floats_of(stored))]
+    slot, row, column = pixels(images[0], 500, 4, generator)
+    one, two = (CompiledContrast().at(kept, slot[:, None], row, column) for kept in images)
+    assert torch.equal(one, two)
+    pixel, side = torch.stack([row[:, 0], column[:, 0]], -1), torch.full((500,), 9.0)
+    one, two = (
+        CompiledFootprint(10.0).colours(kept, slot, pixel, side, torch.Generator().manual_seed(1)) for kept in images
+    )
+    assert torch.equal(one, two)
+
+
+def floats_of(stored: Pixels) -> Packed:
+    return Packed.move([stored.whole(slot) for slot in range(len(stored))])
 
 
 @pytest.mark.parametrize(

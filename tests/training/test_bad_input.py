@@ -72,7 +72,7 @@ BAD_MASKS = {
     "missing": (Path.unlink, "No such file"),
     "truncated": (cut, "truncated|cannot identify"),
     "coloured": (lambda path: Image.new("RGB", (SIZE, SIZE)).save(path), "should have 1 channel"),
-    "of another size": (lambda path: Image.new("L", (30, 12)).save(path), "different shapes"),
+    "of another size": (lambda path: Image.new("L", (30, 12)).save(path), "30 x 12 pixels, not 24 x 24"),
 }
 
 

@@ -61,7 +61,7 @@ class Densities:
         for slot in new.tolist():
             image = int(images.ids[slot])
             area = area_cells(images, slot)
-            allowed = area if images.all_allowed else allowed_cells(images, slot)
+            allowed = area if images.all_allowed else _allowed(images, slot)
             self.allowed.put(image, allowed)
             self.share[image] = allowed.sum() / area.sum()
             sparse = is_sparse(allowed, area)
@@ -124,8 +124,18 @@ class Densities:
         """Work out the edge densities of the images `slot` where they are not known yet."""
         for new in slot[~self.edges_known[images.ids[slot]]].unique().tolist():
             image = int(images.ids[new])
-            self.edges.put(image, self.edge_strength.of_cells(images, new) * self.allowed.cells[image].float())
+            self.edges.put(image, self._edges(images, new) * self.allowed.cells[image].float())
             self.edges_known[image] = True
+
+    def _edges(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
+        """The edge strength of the cells of an image."""
+        return images.noted(self.edge_strength.name, slot, lambda: self.edge_strength.of_cells(images, slot))
+
+    def note(self, images: Images, slot: int) -> None:
+        """Have worked out, and noted, what drawing will need to know of an image."""
+        if not images.all_allowed:
+            _allowed(images, slot)
+        self._edges(images, slot)
 
     def _candidates(
         self, images: Images, slot: Int[Tensor, " n"], cell: Int[Tensor, "n 2"], count: int, generator: torch.Generator
@@ -162,6 +172,11 @@ class Densities:
             pixel[left[hit]] = drawn[hit, first[hit]]
             left, candidates = left[~hit], 2 * candidates
         return _somewhere_in(pixel, generator)
+
+
+def _allowed(images: Images, slot: int) -> Float[Tensor, "grid grid"]:
+    """The area of the cells of an image that may be drawn."""
+    return images.noted("allowed", slot, lambda: allowed_cells(images, slot))
 
 
 def _largest_area(images: Images, slot: Int[Tensor, " n"], cell_row: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

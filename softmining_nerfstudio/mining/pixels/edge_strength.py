@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from softmining_nerfstudio.mining.pixels.cells import GRID, cell_means
-from softmining_nerfstudio.mining.pixels.images import Images, luminance
+from softmining_nerfstudio.mining.pixels.images import Images, luminance, part
 
 SAMPLES_PER_CELL = 4
 """Pixels sampled along each side of a cell. Large images are strided, so that set-up time does not grow with them."""
@@ -72,9 +72,10 @@ class Sobel(EdgeStrength):
 
     def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
         """Mean magnitude, relative to the sharpest edge of the image."""
-        pixels = images.pixels[slot]
-        down, right = _strides(*pixels.shape[:2])
-        grey = luminance(pixels[::down, ::right].contiguous().cpu())
+        height, width = images.sizes[slot].tolist()
+        down, right = _strides(height, width)
+        sampled = part(images.pixels, slot, range(0, height, down), range(0, width, right))
+        grey = luminance(sampled.contiguous().cpu())
         padded = torch.nn.functional.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
         # by slices: torch's conv2d takes a hundred times as long for a single channel
         vertical, horizontal = padded[2:] - padded[:-2], padded[:, 2:] - padded[:, :-2]

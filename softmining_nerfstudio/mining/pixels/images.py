@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+
+Memo = Callable[[str, int, Callable[[], Tensor]], Tensor]
+"""Gives what is known of an image under a name, or has it made."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Values of every pixel of images, wherever and however they are kept."""
+
+    @property
+    def sizes(self) -> Int[Tensor, "images 2"]:
+        """Height and width of each image, pixels."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def at(
+        self, slot: Int[Tensor, " *#rays"], row: Int[Tensor, " *#rays"], column: Int[Tensor, " *#rays"]
+    ) -> Shaped[Tensor, "*rays ..."]:
+        """The values at single pixels of images."""
+        ...
+
+    def part(self, slot: int, rows: range, columns: range) -> Shaped[Tensor, "rows columns ..."]:
+        """The values at some rows and columns of one image."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,16 @@ class Packed:
         first = int(self.first[slot])
         return self.values[first : first + height * width].unflatten(0, (height, width))
 
+    def at(
+        self, slot: Int[Tensor, " *#rays"], row: Int[Tensor, " *#rays"], column: Int[Tensor, " *#rays"]
+    ) -> Shaped[Tensor, "*rays ..."]:
+        """The values at single pixels of images."""
+        return select(self.values, self.first[slot] + row * self.sizes[slot][..., 1] + column)
+
+    def part(self, slot: int, rows: range, columns: range) -> Shaped[Tensor, "rows columns ..."]:
+        """The values at some rows and columns of one image, without a copy."""
+        return part(self[slot][None], 0, rows, columns)
+
 
 @dataclass(frozen=True)
 class Images:
@@ -58,19 +97,21 @@ class Images:
 
     Args:
         ids: index of each loaded image in the data set.
-        pixels: one tensor [images, height, width, channels], or images of mixed sizes; float in [0, 1] or uint8; three
-            channels or four (RGBA).
+        pixels: one tensor [images, height, width, channels], or a source that may mix sizes; float in [0, 1] or uint8;
+            three channels or four (RGBA).
         masks: like `pixels` with one channel, nonzero where a pixel may be drawn; None where all may.
         equirectangular: the images are panoramas with row 0 at the pole; a pixel's area is its solid angle.
         crop_radius: radius of the circle that a fisheye lens exposes, around the middle of the image, in pixels; no
             pixel outside is drawn.
+        notes: keeps what is worked out of an image, by name and index in the data set; None where nothing does.
     """
 
     ids: Int[Tensor, " images"]
-    pixels: Tensor | Packed
-    masks: Tensor | Packed | None = None
+    pixels: Tensor | Source
+    masks: Tensor | Source | None = None
     equirectangular: bool = False
     crop_radius: float | None = None
+    notes: Memo | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -78,14 +119,25 @@ class Images:
     @cached_property
     def sizes(self) -> Int[Tensor, "images 2"]:
         """Height and width of each image, pixels."""
-        if isinstance(self.pixels, Packed):
-            return self.pixels.sizes
-        return torch.tensor(self.pixels.shape[1:3]).expand(len(self.pixels), 2)
+        if isinstance(self.pixels, Tensor):
+            return torch.tensor(self.pixels.shape[1:3]).expand(len(self.pixels), 2)
+        return self.pixels.sizes
 
     @property
     def all_allowed(self) -> bool:
         """Whether every pixel may be drawn."""
         return self.masks is None and self.crop_radius is None
+
+    def noted(self, name: str, slot: int, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` works out of an image, or has worked out before.
+
+        Args:
+            name: says all that it depends on besides the image, and what may be drawn of it.
+        """
+        if self.notes is None:
+            return make()
+        drawn = f"{self.masks is not None:d}{self.equirectangular:d}{self.crop_radius}"
+        return self.notes(f"{name}-{drawn}", int(self.ids[slot]), make)
 
     def pixel_at(self, slot: Int[Tensor, " n"], yx: Float[Tensor, "n 2"]) -> Int[Tensor, "n 2"]:
         """The pixel (row, column) at each position."""
@@ -112,8 +164,7 @@ class Images:
         """Which pixels of a window of one image may be drawn."""
         allowed = torch.ones(len(rows), len(columns), dtype=torch.bool)
         if self.masks is not None:
-            window = self.masks[slot][rows.start : rows.stop, columns.start : columns.stop, 0]
-            allowed = window.cpu() != 0
+            allowed = part(self.masks, slot, rows, columns)[..., 0].cpu() != 0
         if self.crop_radius is not None:
             row, column = torch.arange(rows.start, rows.stop)[:, None], torch.arange(columns.start, columns.stop)
             allowed = allowed & in_circle(row, column, self.sizes[slot], self.crop_radius)
@@ -137,26 +188,39 @@ def in_circle(
 
 
 def gather(
-    values: Tensor | Packed,
+    values: Tensor | Source,
     slot: Int[Tensor, " *#rays"],
     row: Int[Tensor, " *#rays"],
     column: Int[Tensor, " *#rays"],
 ) -> Tensor:
     """The values [*rays, ...] at single pixels of images."""
-    if isinstance(values, Packed):
-        pixels, index = values.values, values.first[slot] + row * values.sizes[slot][..., 1] + column
-    else:
-        strides = by_image, by_row, by_column = values.stride()[:3]
-        if not by_column or by_image % by_column or by_row % by_column:  # no list of pixels in memory
-            return values[slot, row, column]
-        last = sum((n - 1) * stride for n, stride in zip(values.shape[:3], strides, strict=True))
-        pixels = values.as_strided((last // by_column + 1, *values.shape[3:]), values.stride()[2:])
-        index = slot * (by_image // by_column) + row * (by_row // by_column) + column
+    if not isinstance(values, Tensor):
+        return values.at(slot, row, column)
+    strides = by_image, by_row, by_column = values.stride()[:3]
+    if not by_column or by_image % by_column or by_row % by_column:  # no list of pixels in memory
+        return values[slot, row, column]
+    last = sum((n - 1) * stride for n, stride in zip(values.shape[:3], strides, strict=True))
+    pixels = values.as_strided((last // by_column + 1, *values.shape[3:]), values.stride()[2:])
+    return select(pixels, slot * (by_image // by_column) + row * (by_row // by_column) + column)
+
+
+def part(values: Tensor | Source, slot: int, rows: range, columns: range) -> Shaped[Tensor, "rows columns ..."]:
+    """The values at some rows and columns of one image."""
+    if not isinstance(values, Tensor):
+        return values.part(slot, rows, columns)
+    return values[slot, rows.start : rows.stop : rows.step, columns.start : columns.stop : columns.step]
+
+
+def select(pixels: Shaped[Tensor, "pixels ..."], index: Int[Tensor, " *rays"]) -> Shaped[Tensor, "*rays ..."]:
+    """The pixels of these numbers."""
     return pixels.index_select(0, index.flatten().to(pixels.device)).unflatten(0, index.shape)  # faster than [index]
 
 
 def per_pixel(values: object, sizes: Int[Tensor, "images 2"]) -> bool:
-    """Whether `values`, a stack or a list of tensors, hold something for each pixel of images of these sizes."""
+    """Whether `values`, a stack, a list of tensors or a source, hold something for each pixel of images of these
+    sizes."""
+    if isinstance(values, Source):
+        return torch.equal(values.sizes, sizes)
     if isinstance(values, Tensor):
         shape = torch.tensor(values.shape[1:3])
         return values.ndim >= 3 and len(values) == len(sizes) and bool((sizes == shape).all())

@@ -6,13 +6,14 @@ looking at edges.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from softmining_nerfstudio.mining.pixels.densities import Densities
-from softmining_nerfstudio.mining.pixels.images import Images, Packed
+from softmining_nerfstudio.mining.pixels.images import Images, gather, part
 from softmining_nerfstudio.mining.strategies.base import Pixels, Strategy
 
 
@@ -86,18 +87,37 @@ def foreground(images: Images) -> Images:
     Raises:
         ValueError: if the images have no alpha channel.
     """
-    alpha = _values(images.pixels)[..., 3:]
-    if alpha.shape[-1] != 1:
+    first = torch.zeros(1, dtype=torch.long)
+    if (channels := gather(images.pixels, first, first, first).shape[-1]) != 4:
         raise ValueError(
-            f"foreground sampling needs RGBA images; these have {_values(images.pixels).shape[-1]} channels "
+            f"foreground sampling needs RGBA images; these have {channels} channels "
             "(nerfstudio's Blender parser keeps the alpha channel with --alpha-color None)"
         )
-    if images.masks is not None:
-        alpha = alpha * _values(images.masks).to(alpha.device)
-    if isinstance(images.pixels, Packed):
-        return replace(images, masks=replace(images.pixels, values=alpha))
-    return replace(images, masks=alpha)
+    return replace(images, masks=Opaque(images), notes=None)
 
 
-def _values(pixels: Tensor | Packed) -> Tensor:
-    return pixels.values if isinstance(pixels, Packed) else pixels
+@dataclass(frozen=True)
+class Opaque:
+    """Masks, made where they are looked up: nonzero where a pixel of RGBA images is not fully transparent."""
+
+    images: Images
+
+    @property
+    def sizes(self) -> Int[Tensor, "images 2"]:
+        """Height and width of each image, pixels."""
+        return self.images.sizes
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def at(
+        self, slot: Int[Tensor, " *#rays"], row: Int[Tensor, " *#rays"], column: Int[Tensor, " *#rays"]
+    ) -> Shaped[Tensor, "*rays 1"]:
+        """The masks at single pixels."""
+        alpha, masks = gather(self.images.pixels, slot, row, column)[..., 3:], self.images.masks
+        return alpha if masks is None else alpha * gather(masks, slot, row, column).to(alpha.device)
+
+    def part(self, slot: int, rows: range, columns: range) -> Shaped[Tensor, "rows columns 1"]:
+        """The masks at some rows and columns of one image."""
+        alpha, masks = part(self.images.pixels, slot, rows, columns)[..., 3:], self.images.masks
+        return alpha if masks is None else alpha * part(masks, slot, rows, columns).to(alpha.device)

@@ -1,0 +1,204 @@
+"""The images that training draws from are nerfstudio's, kept as bytes, in the order that its own loader chooses."""
+
+import json
+import random
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from capture import Capture  # type: ignore[import-not-found]
+from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.data.datasets.depth_dataset import DepthDataset
+from nerfstudio.data.utils import dataloaders
+from nerfstudio.data.utils.dataloaders import CacheDataloader
+from PIL import Image
+
+from softmining_nerfstudio.images.keeping import KeepImages
+from softmining_nerfstudio.images.pixels import Pixels
+from softmining_nerfstudio.mining.pixels.edge_strength import Contrast
+from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
+from softmining_nerfstudio.training import datamanager, image_batches
+from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
+from softmining_nerfstudio.training.errors import UserError
+
+NOISE = np.random.default_rng(0)
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Capture:
+    """Images of noise, with masks."""
+    made = Capture(tmp_path)
+    for view in range(made.views):
+        made.write(view, Image.fromarray(NOISE.integers(0, 256, (made.height, made.width, 3), np.uint8)))
+        mask = made.write(view, Image.fromarray(255 * NOISE.integers(0, 2, (24, 32), np.uint8)), "masks")
+        made.transforms["frames"][view]["mask_path"] = str(mask.relative_to(tmp_path))
+    return made
+
+
+def batches(made: SoftMiningDataManager, steps: int = 12) -> list[dict]:
+    """What training and evaluation see, as plain tensors."""
+    found = []
+    for step in range(steps):
+        rays, batch = made.next_train(step)
+        if (feedback := batch.pop("feedback", None)) is not None:
+            predicted = (batch["image"][..., :3] + 0.1 * torch.sin(7 * rays.directions)).requires_grad_()
+            feedback.correct(lambda t, p: ((t - p) ** 2).mean(-1), batch["image"][..., :3], predicted).backward()
+        found += [batch, made.next_eval(step)[1]]
+    return found
+
+
+def require_same(monkeypatch: pytest.MonkeyPatch, folder: Path, load) -> list[dict]:
+    """Batches from nerfstudio's floats, which are those from bytes in memory, from new tiles, and from tiles that are
+    there."""
+    found = []
+    for gigabytes in (1.0, 0.0, 0.0, None):
+        if gigabytes is None:
+            monkeypatch.setattr(datamanager, "foreign", lambda dataset: "this test")
+        for module in (image_batches, dataloaders):  # what checks shapes in tests takes numbers of `random`, too
+            monkeypatch.setattr(module, "random", random.Random(1))
+        torch.manual_seed(1)
+        made = load(images=KeepImages(gigabytes, folder))
+        assert isinstance(next(made.iter_train_image_dataloader)["image"], Pixels) is (gigabytes is not None)
+        found.append(batches(made))
+    *others, floats = found
+    for other in others:
+        for a, b in zip(floats, other, strict=True):
+            assert a.keys() == b.keys()
+            for key in a:
+                assert a[key].dtype == b[key].dtype, key
+                assert torch.equal(a[key], b[key]), key
+    return floats
+
+
+SUBSETS = {"train_num_images_to_sample_from": 3, "train_num_times_to_repeat_images": 2}
+
+
+@pytest.mark.parametrize("sampling_type", ["uniform", "lmc", "dmc", "edges"])
+@pytest.mark.parametrize("options", [{}, SUBSETS, {"camera_res_scale_factor": 0.5}], ids=["all", "subsets", "smaller"])
+def test_batches_of_masked_images_are_those_from_floats(
+    capture: Capture, sampling_type: str, options: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sampler = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
+    require_same(monkeypatch, tmp_path / "tiles", partial(capture.load, pixel_sampler=sampler, **options))
+
+
+@pytest.mark.parametrize(
+    ("sampling_type", "background"), [("dmc", "white"), ("dmc", "black"), ("dmc", None), ("foreground", None)]
+)
+def test_batches_of_rgba_are_those_from_floats(
+    blender_scene: Path, sampling_type: str, background: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    parser = BlenderDataParserConfig(data=blender_scene, alpha_color=background)
+    sampler = SoftMiningPixelSamplerConfig(sampling_type=sampling_type)
+
+    def load(images: KeepImages) -> SoftMiningDataManager:
+        return SoftMiningDataManagerConfig(dataparser=parser, pixel_sampler=sampler, images=images).setup(device="cpu")
+
+    require_same(monkeypatch, tmp_path, load)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_depth_is_kept_as_it_is(capture: Capture, mixed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for view in range(capture.views):
+        size = (40, 30) if mixed and view % 2 else (capture.width, capture.height)
+        capture.write(view, Image.fromarray(NOISE.integers(0, 256, (*size[::-1], 3), np.uint8)))
+        capture.write(view, Image.new("L", size, 255), "masks")
+        depth = Image.fromarray(NOISE.integers(1, 60000, size[::-1]).astype(np.uint16))
+        path = capture.write(view, depth, "depths")
+        lens = {"fl_x": 30.0, "fl_y": 30.0, "cx": size[0] / 2, "cy": size[1] / 2, "w": size[0], "h": size[1]}
+        capture.transforms["frames"][view].update(depth_file_path=str(path.relative_to(tmp_path)), **lens)
+    for key in ("w", "h", "fl_x", "fl_y", "cx", "cy"):
+        del capture.transforms[key]
+    (tmp_path / "transforms.json").write_text(json.dumps(capture.transforms))
+
+    def load(images: KeepImages) -> SoftMiningDataManager:
+        config = capture.load(images=images).config
+        config._target = SoftMiningDataManager[DepthDataset]
+        return config.setup(device="cpu")
+
+    floats = require_same(monkeypatch, tmp_path / "tiles", load)
+    assert floats[0]["depth_image"].dtype == torch.float32
+
+
+def test_images_are_chosen_as_nerfstudio_chooses_them(capture: Capture) -> None:
+    made = capture.load()
+    for at_once, repeats in ((-1, -1), (4, 0), (4, 2), (4, -1), (99, 3)):
+        chosen = []
+        for build in (
+            lambda: made._batches(made.train_dataset, at_once, repeats),  # noqa: B023
+            lambda: CacheDataloader(made.train_dataset, at_once, repeats),  # noqa: B023
+        ):
+            random.seed(3)
+            loader = iter(build())
+            chosen.append([next(loader)["image_idx"].tolist() for _ in range(12)])
+        assert chosen[0] == chosen[1]
+
+
+OVERRIDES = {
+    "get_image_float32": lambda self, image: InputDataset.get_image_float32(self, image) / 2,
+    "get_data": lambda self, image, kind="float32": InputDataset.get_data(self, image, kind),
+    "get_metadata": lambda self, data: {"half": data["image"] / 2},
+}
+
+
+@pytest.mark.parametrize("method", OVERRIDES)
+def test_other_peoples_data_sets_are_read_by_their_own_code(
+    capture: Capture, method: str, capsys: pytest.CaptureFixture
+) -> None:
+    config = capture.load(pixel_sampler=SoftMiningPixelSamplerConfig(sampling_type="uniform")).config
+    config._target = SoftMiningDataManager[type("Theirs", (InputDataset,), {method: OVERRIDES[method]})]
+    capsys.readouterr()
+    made = config.setup(device="cpu")
+    assert f"because of Theirs.{method}" in " ".join(capsys.readouterr().out.split())
+    image, row, column = (batch := made.next_train(0)[1])["indices"][0].tolist()
+    assert torch.equal(batch["image"][0], made.train_dataset[image]["image"][row, column])
+
+
+def test_a_truncated_image_among_many_is_named(capture: Capture) -> None:
+    path = capture.folder / "images" / capture.name(5)
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(UserError, match=f"cannot use .*{capture.name(5)}"):
+        capture.load()
+
+
+def test_what_images_take_is_said_and_bounded(capture: Capture, capsys: pytest.CaptureFixture) -> None:
+    capture.load()
+    assert "Keeping 9 images in memory: 27.6 kB of at most" in capsys.readouterr().out
+
+
+def test_a_second_start_works_out_no_edges(capture: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    images = KeepImages(0.0, tmp_path / "tiles")
+    capture.load(images=images)
+    monkeypatch.setattr(Contrast, "of_cells", lambda *_: pytest.fail("worked out again"))
+    batches(capture.load(images=images))
+
+
+@pytest.mark.parametrize("gigabytes", [1.0, 0.0])
+def test_an_image_that_vanishes_after_its_check_is_named(
+    capture: Capture, gigabytes: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = capture.folder / "images" / capture.name(5)
+    check = datamanager.checks.require_sound
+
+    def vanish(*arguments: object) -> None:
+        check(*arguments)
+        path.unlink()
+
+    monkeypatch.setattr(datamanager.checks, "require_sound", vanish)
+    with pytest.raises(UserError, match=f"cannot use .*{capture.name(5)}: .*No such file"):
+        capture.load(images=KeepImages(gigabytes, tmp_path / "tiles"))
+
+
+def test_one_image_of_other_channels_is_named(capture: Capture) -> None:
+    capture.write(5, Image.new("RGBA", (capture.width, capture.height)))
+    with pytest.raises(UserError, match=rf"{capture.name(5)} has an alpha channel \(RGBA\)"):
+        capture.load()
+
+
+def test_a_folder_for_tiles_that_cannot_be_made_is_named(capture: Capture, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot keep tiles in"):
+        capture.load(images=KeepImages(0.0, tmp_path / "file"))
