@@ -26,7 +26,7 @@ METHODS = (*SAMPLING_TYPES, STOCK)
 """The names to choose from: sampling types, and nerfstudio's own training."""
 LONGEST_SIDE = 504
 """Pixels. Larger images are shrunk, so that two cores evaluate a view in seconds."""
-MEASUREMENTS, RENDERS = 20, 10
+MEASUREMENTS, RENDERS = 20, 5
 """Of a run, besides those before its first step."""
 STEPS_BETWEEN, MOST_STEPS = 50, 1_000_000
 """Between two measurements, and of a run, if it takes minutes."""
