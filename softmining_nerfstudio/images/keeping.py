@@ -24,7 +24,8 @@ class KeepImages:
 
     memory_gb: float | None = None
     """Memory for the images of one split and process, GB. Captures that need more are kept on disk, where a step takes
-    longer if the disk is slow. 0: always on disk. By default 40 % of what is free."""
+    longer if the disk is slow. 0: always on disk. By default 40 % of what is free; several processes of one machine then
+    share tiles on disk, so that images are held once."""
     folder: Path | None = None
     """Where tiles are kept. By default the user's cache folder. `softmining-bench images --clear` empties it."""
 
@@ -36,9 +37,11 @@ class KeepImages:
         """Bytes.
 
         Args:
-            processes: that keep images on this machine.
+            processes: that keep the same images on this machine.
         """
-        return SHARE * available() / processes if self.memory_gb is None else self.memory_gb * GB
+        if self.memory_gb is not None:
+            return self.memory_gb * GB
+        return SHARE * available() if processes == 1 else 0.0
 
 
 def keep(
@@ -53,7 +56,7 @@ def keep(
 
     Args:
         most: images that are used at once; in memory, only these are held.
-        processes: that keep images on this machine.
+        processes: that keep the same images on this machine.
         prepare: works out what is kept of an image on disk.
 
     Raises:
@@ -64,5 +67,8 @@ def keep(
         amount, of = decimal(needed), decimal(int(budget))
         console.print(f"Keeping {most} images in memory: {amount} of at most {of}.", highlight=False)
         return InMemory(capture, console)
-    console.print(f"{most} images take {decimal(needed)}, more than the {decimal(int(budget))} of memory for them.")
+    if processes > 1 and options.memory_gb is None:
+        console.print(f"{processes} processes of this machine share the images.")
+    else:
+        console.print(f"{most} images take {decimal(needed)}, more than the {decimal(int(budget))} of memory for them.")
     return OnDisk.opened(capture, options.folder, console, prepare)

@@ -46,8 +46,9 @@ class ImageBatches:
     ) -> None:
         self.total, self.repeats, self.off_device, self.device = len(dataset), repeats, off_device, device
         self.at_once = self.total if at_once == -1 else min(at_once, self.total)
+        sharing = comms.get_local_size() if "image" in off_device else 1  # each GPU needs its own
         try:
-            self.kept = keep(capture_of(dataset), options, self.at_once, comms.get_world_size(), CONSOLE, prepare)
+            self.kept = keep(capture_of(dataset), options, self.at_once, sharing, CONSOLE, prepare)
         except ImagesError as error:
             raise UserError(str(error)) from error
         self._all = self._load() if self.at_once == self.total else None

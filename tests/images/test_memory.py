@@ -38,7 +38,7 @@ def test_the_older_kind_of_group_counts(tmp_path: Path) -> None:
 
 def test_a_budget_is_what_the_user_says_or_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("softmining_nerfstudio.images.keeping.available", lambda: 1000)
-    assert KeepImages().budget(processes=2) == SHARE * 500
+    assert KeepImages().budget(processes=2) == 0  # they share tiles
     assert KeepImages(memory_gb=1.5).budget() == 1.5e9
     for wrong in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="memory_gb"):
