@@ -64,5 +64,5 @@ def keep(
         amount, of = decimal(needed), decimal(int(budget))
         console.print(f"Keeping {most} images in memory: {amount} of at most {of}.", highlight=False)
         return InMemory(capture, console)
-    console.print(f"{most} images take {decimal(needed)}, more than the {decimal(int(budget))} of memory for them.")
-    return OnDisk.opened(capture, options.folder, console, prepare)
+    reason = f", not in {decimal(int(budget))} of memory"
+    return OnDisk.opened(capture, options.folder, console, prepare, reason)
