@@ -20,6 +20,7 @@ from softmining_nerfstudio.images.readers import READERS
 from softmining_nerfstudio.images.tiles import folders
 from softmining_nerfstudio.images.tiles.notes import Notes
 from softmining_nerfstudio.images.tiles.records import Records
+from softmining_nerfstudio.images.tiles.warming import warm
 from softmining_nerfstudio.images.tiles.writing import Recorder, TileFiles
 
 VERSION = 1
@@ -96,6 +97,7 @@ def _complete(capture: Capture, folder: Path, console: Console, prepare: Prepare
             fill(capture, missing, files.put, done, console, "Writing tiles")
         finally:
             recorder.finish()
+    warm([*TileFiles.paths(folder, capture).values()])
     return mapped
 
 
