@@ -28,5 +28,7 @@ In reading order:
     report/plots.py      the plots; report/looks.py gives each method its colour
     report/strip.py      renders at equal time; report/pictures.py shows the rays and walkers over steps
     sampler_cost.py      `sampler`: what the samplers alone cost; sampler_memory.py, sampler_plot.py
+    image_cost.py        `images`: what images cost; image_capture.py makes them, image_run.py is one process of it,
+                         image_plot.py shows the numbers
     headroom.py          `headroom`: how much mining could gain on a scene at most, by the errors of a trained model
 """

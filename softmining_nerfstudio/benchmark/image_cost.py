@@ -27,7 +27,7 @@ from softmining_nerfstudio.images.tiles.folders import clear as clear_tiles
 from softmining_nerfstudio.images.tiles.folders import default_folder
 
 FLOAT_COPIES = 2
-"""nerfstudio's loader holds its images twice while it stacks them, four bytes a channel."""
+"""nerfstudio's loader holds its images twice while it stacks them: colours as four bytes a channel, masks as one."""
 CONTROL = 0.001
 """Megapixels of the images that a program is measured with for its own memory."""
 
@@ -84,10 +84,11 @@ def measure(
     make_capture(folder / "control", count, CONTROL, masks)
     make_capture(folder / "made", count, megapixels, masks)
     own = run(folder / "control", folder / "tiles", "memory", steps)
-    taken = int(count * megapixels * 1e6) * (4 if masks else 3)
+    pixels = int(count * megapixels * 1e6)
+    taken, as_floats = pixels * (4 if masks else 3), pixels * (13 if masks else 12)
     found: list[ImageCost | Refusal] = []
     for way in ways:
-        needed = {"nerfstudio": FLOAT_COPIES * 4 * taken, "memory": taken}.get(way, 0)
+        needed = {"nerfstudio": FLOAT_COPIES * as_floats, "memory": taken}.get(way, 0)
         if needed > available():
             found.append(Refusal(way, count, megapixels, f"it needs {decimal(needed)} of {decimal(available())}"))
             continue

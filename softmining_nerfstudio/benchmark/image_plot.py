@@ -102,15 +102,15 @@ def table(costs: Sequence[ImageCost]) -> Table:
     """The costs of one capture."""
     one = costs[0]
     title = f"{one.images:,} images of {one.megapixels:g} MP, {one.taken / 1e9:.3g} GB as bytes"
-    caption = "GB resident, without a file behind, and of that due to the images; cpu: on a processor"
+    caption = "anon.: GB that no file backs; images: of these, theirs; step, draw and cpu: ms"
     shown = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=SIMPLE_HEAD)
     shown.add_column("kept", no_wrap=True)
-    for name in ("GB", "anon.", "images", "first s", "step ms", "cpu", "draw ms", "cpu"):
+    for name in ("GB", "anon.", "images", "first s", "step", "cpu", "draw", "cpu"):
         shown.add_column(name, justify="right", no_wrap=True)
     for cost in costs:
         sizes = (f"{size / 1e9:.2f}" for size in (cost.resident, cost.anonymous, cost.above))
-        times = (f"{ms:.1f}" for ms in (cost.step, cost.step_cpu, cost.draw, cost.draw_cpu))
-        shown.add_row(cost.way, *sizes, f"{cost.first:.1f}", *times)
+        times = (f"{ms:.0f}" for ms in (cost.step, cost.step_cpu, cost.draw, cost.draw_cpu))
+        shown.add_row(cost.way, *sizes, f"{cost.first:.0f}", *times)
     return shown
 
 

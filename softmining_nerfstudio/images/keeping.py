@@ -67,8 +67,6 @@ def keep(
         amount, of = decimal(needed), decimal(int(budget))
         console.print(f"Keeping {most} images in memory: {amount} of at most {of}.", highlight=False)
         return InMemory(capture, console)
-    if processes > 1 and options.memory_gb is None:
-        console.print(f"{processes} processes of this machine share the images.")
-    else:
-        console.print(f"{most} images take {decimal(needed)}, more than the {decimal(int(budget))} of memory for them.")
-    return OnDisk.opened(capture, options.folder, console, prepare)
+    shared = f", which {processes} processes share" if processes > 1 and options.memory_gb is None else ""
+    reason = shared or f", not in {decimal(int(budget))} of memory"
+    return OnDisk.opened(capture, options.folder, console, prepare, reason)

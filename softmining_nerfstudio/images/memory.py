@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 SHARE = 0.4
 """Of the available memory. The rest is for the model, its optimizer and the file cache."""
 GB = 1e9
@@ -18,6 +16,8 @@ def available(root: Path = Path("/")) -> int:
     Args:
         root: of the file system in which Linux shows limits.
     """
+    import psutil  # not when nerfstudio looks what plugins there are
+
     return max(0, min([psutil.virtual_memory().available, *_left_by_limits(root)]))
 
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from softmining_nerfstudio.images.keeping import KeepImages
-from softmining_nerfstudio.images.memory import SHARE, available
+from softmining_nerfstudio.images.memory import available
 
 
 def group(root: Path, groups: str, folder: str, files: dict[str, str]) -> None:

@@ -15,6 +15,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
+from softmining_nerfstudio.images.keeping import KeepImages
 from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.mining.walkers import Walkers
 
@@ -35,6 +36,7 @@ def make_pipeline(scene: Path, rank: int = 0, wrapped: bool = True) -> VanillaPi
     config = copy.deepcopy(softmining_lite.config.pipeline)
     config.datamanager.dataparser = BlenderDataParserConfig(data=scene)
     config.datamanager.train_num_rays_per_batch = 48
+    config.datamanager.images = KeepImages(folder=scene.parent / "tiles")
     config.model.num_proposal_samples_per_ray, config.model.num_nerf_samples_per_ray = (8, 8), 8
     config.model.log2_hashmap_size = 10
     seed(rank)
@@ -66,6 +68,7 @@ def train(rank: int, scene: Path, folder: Path) -> None:
     )
     pipeline = make_pipeline(scene, rank)
     optimizer = torch.optim.Adam(pipeline.model.parameters(), lr=1e-2)
+    assert not pipeline.datamanager.train_image_dataloader.kept.in_memory  # both map the same files
     record = {"pixels": [step(pipeline, optimizer, number) for number in range(3)]}
 
     sampler = pipeline.datamanager.train_pixel_sampler

@@ -4,6 +4,7 @@
     folders.py   where they lie, who may write, how to be rid of them
     records.py   which images are complete, and what their files were like
     writing.py   fills the files
+    warming.py   has the system hold them in memory, if they fit
     notes.py     what was worked out of an image, kept with its tiles
 
 A folder has one file of pixels for each layer, of the size that it has in the end, and the records. An image counts

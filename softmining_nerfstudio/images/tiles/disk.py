@@ -20,6 +20,7 @@ from softmining_nerfstudio.images.readers import READERS
 from softmining_nerfstudio.images.tiles import folders
 from softmining_nerfstudio.images.tiles.notes import Notes
 from softmining_nerfstudio.images.tiles.records import Records
+from softmining_nerfstudio.images.tiles.warming import warm
 from softmining_nerfstudio.images.tiles.writing import Recorder, TileFiles
 
 VERSION = 1
@@ -43,12 +44,15 @@ class OnDisk(Kept):
         return {name: pixels.of(list(images)) for name, pixels in self.pixels.items()}
 
     @staticmethod
-    def opened(capture: Capture, parent: Path | None, console: Console, prepare: Prepare | None = None) -> OnDisk:
+    def opened(
+        capture: Capture, parent: Path | None, console: Console, prepare: Prepare | None = None, reason: str = ""
+    ) -> OnDisk:
         """Open the tiles of a capture.
 
         Args:
             parent: the folder of all tiles; None for that in the user's cache.
             prepare: works out what is kept of an image, when its tiles have just been written.
+            reason: why on disk, for a person.
 
         Raises:
             ImagesError: if the folder cannot be written to, the disk has no room, or files change meanwhile.
@@ -57,12 +61,12 @@ class OnDisk(Kept):
         folder = folders.folder_of(capture, parent or folders.default_folder())
         with folders.alone_in(folder, console):
             try:
-                return OnDisk(_complete(capture, folder, console, prepare or (lambda *_: None)))
+                return OnDisk(_complete(capture, folder, console, prepare or (lambda *_: None), reason))
             except OSError as error:
                 raise ImagesError(f"cannot keep tiles in {folder}: {error}. {folders.ELSEWHERE}") from error
 
 
-def _complete(capture: Capture, folder: Path, console: Console, prepare: Prepare) -> dict[str, Pixels]:
+def _complete(capture: Capture, folder: Path, console: Console, prepare: Prepare, reason: str) -> dict[str, Pixels]:
     """Map all tiles, once those are written that are missing, of changed files, or damaged. Say before how many bytes
     go where."""
     records = Records(folder / "records.jsonl", _layout(capture))
@@ -72,7 +76,7 @@ def _complete(capture: Capture, folder: Path, console: Console, prepare: Prepare
             path.unlink()
     with TileFiles(folder, capture) as files:
         missing = [image for image in range(len(capture)) if not _is_there(image, capture, records, files)]
-        where = f"Keeping {len(capture)} images on disk: {decimal(capture.bytes)} of tiles in {folder}"
+        where = f"Keeping {len(capture)} images on disk{reason}: {decimal(capture.bytes)} of tiles in {folder}"
         which = f"{len(missing)} of them are read now" if missing else "all are there"
         console.print(f"{where}; {which}.", highlight=False, soft_wrap=True)
         if missing:
@@ -93,6 +97,7 @@ def _complete(capture: Capture, folder: Path, console: Console, prepare: Prepare
             fill(capture, missing, files.put, done, console, "Writing tiles")
         finally:
             recorder.finish()
+    warm([*TileFiles.paths(folder, capture).values()])
     return mapped
 
 

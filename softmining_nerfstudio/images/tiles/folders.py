@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from softmining_nerfstudio.images.capture import Capture, ImagesError
@@ -37,6 +36,8 @@ def alone_in(folder: Path, console: Console) -> Iterator[None]:
     Raises:
         ImagesError: if the folder cannot be made.
     """
+    from filelock import FileLock, Timeout  # not when nerfstudio looks what plugins there are
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.with_suffix(".lock"))
@@ -72,6 +73,8 @@ def clear(parent: Path) -> int:
     Returns:
         Bytes that were freed.
     """
+    from filelock import FileLock, Timeout
+
     freed = 0
     for folder in sorted(parent.glob("*/records.jsonl")):
         lock = FileLock(folder.parent.with_suffix(".lock"))
