@@ -24,8 +24,8 @@ class KeepImages:
 
     memory_gb: float | None = None
     """Memory for the images of one split and process, GB. Captures that need more are kept on disk, where a step takes
-    longer if the disk is slow. 0: always on disk. By default 40 % of what is free; several processes of one machine then
-    share tiles on disk, so that images are held once."""
+    longer if the disk is slow. 0: always on disk. By default 40 % of what is free, but several processes of one machine
+    share tiles, so that images are held once."""
     folder: Path | None = None
     """Where tiles are kept. By default the user's cache folder. `softmining-bench images --clear` empties it."""
 
