@@ -128,7 +128,7 @@ class SoftMiningPixelSampler(PixelSampler):
         config: copied, never written to.
         image_names: one for each image of the data set, for messages.
         draws_ahead: while the last batch is still being back-propagated, let a thread learn from it and draw the next
-            one. The same batches come out. It pays where the model is on a GPU and this processor is idle.
+            one. The same batches come out. It pays where a core is idle.
 
     Raises:
         TypeError: if a data manager sets it up that cannot return the feedback.

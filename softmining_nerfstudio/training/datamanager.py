@@ -24,7 +24,7 @@ from softmining_nerfstudio.images.tiles.disk import Prepare
 from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.history import heat_map, over_white, with_walkers
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.training import cameras, checks, lens, next_steps, parsing, random_state
+from softmining_nerfstudio.training import cameras, checks, lens, next_steps, parsing, random_state, threads
 from softmining_nerfstudio.training.capture import foreign
 from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.dataset import SoftMiningDataset, exportable
@@ -174,7 +174,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         cameras = dataset.cameras
         return config.setup(
             image_names=names,
-            draws_ahead=torch.device(self.device).type == "cuda",
+            draws_ahead=torch.device(self.device).type == "cuda" or threads.core_to_spare(),
             num_rays_per_batch=num_rays_per_batch,
             is_equirectangular=bool((cameras.camera_type == CameraType.EQUIRECTANGULAR.value).all()),
             fisheye_crop_radius=(cameras.metadata or {}).get("fisheye_crop_radius"),

@@ -1,4 +1,4 @@
-"""How many threads a training on a CPU takes: as many as there are idle cores.
+"""How many threads a training on a CPU takes: torch all idle cores but one, on which the next batch is drawn.
 
 Torch's threads spin while they wait for one another. On a core that another process wants, one that has been
 descheduled keeps all others spinning, and a step takes many times as long as with a single thread.
@@ -19,11 +19,20 @@ def idle_cores() -> int:
 
 
 def leave_busy_cores_alone() -> int:
-    """Let torch take the idle cores only, unless the user has set OMP_NUM_THREADS or another of OpenMP's variables.
+    """Let torch take the idle cores but one, unless the user has set OMP_NUM_THREADS or another of OpenMP's variables.
 
     Returns:
         Torch's number of threads.
     """
-    if not any(name.startswith("OMP_") for name in os.environ):
-        torch.set_num_threads(min(torch.get_num_threads(), idle_cores()))
+    if not _chosen_by_user():
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), idle_cores() - 1)))
     return torch.get_num_threads()
+
+
+def core_to_spare() -> bool:
+    """Whether a core is idle besides those that torch takes. A user who chose the threads gets no more of them."""
+    return not _chosen_by_user() and idle_cores() > torch.get_num_threads()
+
+
+def _chosen_by_user() -> bool:
+    return any(name.startswith("OMP_") for name in os.environ)

@@ -24,14 +24,28 @@ def machine(monkeypatch: pytest.MonkeyPatch, cores: int, load: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "load", "expected"), [(8, 0.2, 4), (4, 0.0, 4), (4, 1.2, 3), (4, 3.0, 1), (4, 9.0, 1), (2, 0.6, 1)]
+    ("cores", "load", "expected", "spare"),
+    [
+        (8, 0.2, 4, True),
+        (4, 0.0, 3, True),
+        (4, 1.2, 2, True),
+        (4, 3.0, 1, False),
+        (4, 9.0, 1, False),
+        (2, 0.2, 1, True),
+        (2, 0.6, 1, False),
+    ],
 )
-def test_torch_takes_the_idle_cores(monkeypatch: pytest.MonkeyPatch, cores: int, load: float, expected: int) -> None:
+def test_torch_takes_the_idle_cores_but_one(
+    monkeypatch: pytest.MonkeyPatch, cores: int, load: float, expected: int, spare: bool
+) -> None:
     machine(monkeypatch, cores, load)
     assert threads.leave_busy_cores_alone() == torch.get_num_threads() == expected
+    assert threads.core_to_spare() == spare
 
 
 def test_whoever_set_openmps_variables_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, 4, 9.0)
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert threads.leave_busy_cores_alone() == 4
+    machine(monkeypatch, 8, 0.0)
+    assert not threads.core_to_spare()
