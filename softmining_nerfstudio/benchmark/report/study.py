@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -31,6 +31,7 @@ from softmining_nerfstudio.benchmark.report.speedup import (
     speed_up,
 )
 from softmining_nerfstudio.benchmark.results import Measurement, Run, load
+from softmining_nerfstudio.benchmark.run.suite import budget_name
 
 Axis = Literal["step", "seconds", "cpu_seconds"]
 """The horizontal axis of a curve: a field of `Measurement`."""
@@ -174,12 +175,13 @@ def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -
     runs = {run: measured[run] for run, reason in reasons.items() if reason is None}
     missing = {run: f"{run.scene}, {run.method}, seed {run.seed}: {why}" for run, why in reasons.items() if why}
     finished = {run.method for run in runs}
-    if suite["baseline"] not in finished:
-        why = "\n".join(line for run, line in missing.items() if run.method == suite["baseline"])
+    baseline = _baseline(suite, finished)
+    if baseline not in finished:
+        why = "\n".join(line for run, line in missing.items() if run.method == baseline)
         why = why or "--only-methods left it out"
-        raise ResultsError(f"no run of the baseline {suite['baseline']} is finished in {folder}:\n{why}")
+        raise ResultsError(f"no run of the baseline {baseline} is finished in {folder}:\n{why}")
     study = Study(
-        suite["baseline"],
+        baseline,
         tuned=suite["tuned_baseline"] if suite.get("tuned_baseline") in finished else None,
         scenes=tuple(scene for scene in suite["scenes"] if scene in {run.scene for run in runs}),
         methods=tuple(name for name in shown if name in finished),
@@ -188,6 +190,13 @@ def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -
         stock=STOCK if STOCK in finished - {suite["baseline"], suite.get("tuned_baseline")} else None,
     )
     return ResultsFolder(study, written, list(missing.values()))
+
+
+def _baseline(suite: dict[str, Any], finished: Collection[str]) -> str:
+    """The method that others are compared with; of a suite with budgets, at the longest one that it has finished."""
+    method = suite["baseline"].rpartition(", ")[0]
+    named = [budget_name(method, budget) for budget in suite.get("minutes") or ()]
+    return next((name for name in reversed(named) if name in finished), suite["baseline"])
 
 
 def _why_missing(measured: list[Measurement], error: str | None, steps: int | str) -> str | None:

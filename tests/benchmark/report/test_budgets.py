@@ -48,6 +48,13 @@ def test_the_plot_is_written_and_linked(budgets: Path) -> None:
         assert text in svg
 
 
+def test_a_report_needs_no_run_of_the_longest_budget(budgets: Path) -> None:
+    path = budgets / "measurements.jsonl"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "60 s" not in line) + "\n")
+    table = "chair: final PSNR (dB) of a training of so many seconds"
+    assert cells(markdown_of(budgets), table, "mined minus uniform")["15 s"] == "+3.00"
+
+
 def test_a_budget_without_a_finished_run_is_left_open(budgets: Path) -> None:
     path = budgets / "measurements.jsonl"
     kept = [line for line in path.read_text().splitlines() if "mined, 15 s" not in line]
