@@ -30,6 +30,7 @@ Read it from the training step down:
 
 and last the ground that walkers walk on:
 
+    pixels/values.py         values of pixels, looked up however images are kept
     pixels/images.py         the loaded images and their masks
     pixels/cells.py          coarse densities over an image, and how to draw pixels from them
     pixels/edge_strength.py  what makes a pixel an edge: its brightness gradient, or its contrast to others

@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from softmining_nerfstudio.mining.pixels.images import Images, gather
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import gather
 
 SAMPLES = 4
 """Samples along each side of a footprint. They estimate the mean at the same cost for any side."""

@@ -28,7 +28,8 @@ from torch import Tensor
 from softmining_nerfstudio.mining.feedback import Feedback, Places, Seen
 from softmining_nerfstudio.mining.importance import effective_sample_size
 from softmining_nerfstudio.mining.pixels.densities import Densities
-from softmining_nerfstudio.mining.pixels.images import Images, gather
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import gather
 from softmining_nerfstudio.mining.recipes import Recipe
 from softmining_nerfstudio.mining.strategies.base import Strategy
 

@@ -11,7 +11,8 @@ from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from torch import Tensor
 
 from softmining_nerfstudio.images.pixels import Pixels
-from softmining_nerfstudio.mining.pixels.images import Images, Packed, Source, gather, part, per_pixel
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import Packed, Source, gather, part, per_pixel
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from softmining_nerfstudio.images.pixels import Pixels
 from softmining_nerfstudio.images.readers import in_parts
 from softmining_nerfstudio.mining.footprint import SAMPLES, Footprint
 from softmining_nerfstudio.mining.pixels.edge_strength import GOLDEN_ANGLE, MIN_CONTRAST, OFFSETS, REACH, TURN, Contrast
-from softmining_nerfstudio.mining.pixels.images import Images, Packed
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import Packed
 from softmining_nerfstudio.mining.recipes import Recipe
 
 NUMBERS = np.arange(OFFSETS)

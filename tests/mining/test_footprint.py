@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from softmining_nerfstudio.mining.footprint import Footprint, mean_colour
-from softmining_nerfstudio.mining.pixels.images import Images, Packed
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import Packed
 
 
 def ramp(height=60, width=80):

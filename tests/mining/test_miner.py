@@ -14,7 +14,8 @@ from softmining_nerfstudio.mining.footprint import Footprint
 from softmining_nerfstudio.mining.importance import Importance
 from softmining_nerfstudio.mining.miner import Miner
 from softmining_nerfstudio.mining.pixels.edge_strength import EDGE_STRENGTHS
-from softmining_nerfstudio.mining.pixels.images import Images, Packed
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import Packed
 from softmining_nerfstudio.mining.recipes import RECIPES, SAMPLING_TYPES, recipe_of
 from softmining_nerfstudio.mining.strategies.spread import SpreadEstimate
 from softmining_nerfstudio.mining.uniform_share import UniformShare

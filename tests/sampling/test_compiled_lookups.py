@@ -8,7 +8,8 @@ from softmining_nerfstudio.images.order import SIDE, in_squares
 from softmining_nerfstudio.images.pixels import Colours, Pixels
 from softmining_nerfstudio.mining.footprint import Footprint
 from softmining_nerfstudio.mining.pixels.edge_strength import Contrast
-from softmining_nerfstudio.mining.pixels.images import Images, Packed
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import Packed
 from softmining_nerfstudio.mining.recipes import RECIPES, SAMPLING_TYPES
 from softmining_nerfstudio.sampling import compiled
 from softmining_nerfstudio.sampling.compiled import CompiledContrast, CompiledFootprint, with_compiled_lookups

@@ -21,7 +21,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from softmining_nerfstudio.mining.pixels.cells import GRID, cell_means
-from softmining_nerfstudio.mining.pixels.images import Images, luminance, part
+from softmining_nerfstudio.mining.pixels.images import Images, luminance
+from softmining_nerfstudio.mining.pixels.values import part
 
 SAMPLES_PER_CELL = 4
 """Pixels sampled along each side of a cell. Large images are strided, so that set-up time does not grow with them."""

@@ -13,7 +13,8 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from softmining_nerfstudio.mining.pixels.densities import Densities
-from softmining_nerfstudio.mining.pixels.images import Images, gather, part
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import gather, part
 from softmining_nerfstudio.mining.strategies.base import Pixels, Strategy
 
 

@@ -6,7 +6,8 @@ import torch
 from softmining_nerfstudio.mining.pixels.cells import GRID, pixels_in_cell
 from softmining_nerfstudio.mining.pixels.densities import Densities
 from softmining_nerfstudio.mining.pixels.edge_strength import Contrast, Sobel
-from softmining_nerfstudio.mining.pixels.images import Images, Packed
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import Packed
 
 WAYS = ["uniform", "on_edges"]
 EITHER = pytest.mark.parametrize("measure", [Sobel(), Contrast()])

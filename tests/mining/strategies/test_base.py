@@ -8,7 +8,8 @@ from drawing import ALL, HEIGHT, WIDTH, N, rgba, run, setting
 
 from softmining_nerfstudio.mining.pixels.densities import Densities
 from softmining_nerfstudio.mining.pixels.edge_strength import Sobel
-from softmining_nerfstudio.mining.pixels.images import Images, Packed
+from softmining_nerfstudio.mining.pixels.images import Images
+from softmining_nerfstudio.mining.pixels.values import Packed
 from softmining_nerfstudio.mining.strategies.error_map import FIRST_PERIOD, ErrorMap
 from softmining_nerfstudio.mining.strategies.walking import Walking
 from softmining_nerfstudio.mining.walks import Langevin
