@@ -4,7 +4,6 @@
     kernels.py     the loops, compiled by numba
     compiling.py   compiles them once into the user's cache; says so, and says where that is not possible
     threads.py     shares a loop out among torch's number of threads
-    adam.py        Adam that skips the rows of a table without a gradient
 
 Source: Mueller et al., "Instant Neural Graphics Primitives", SIGGRAPH 2022; hash, levels and interpolation are those of
 nerfstudio's torch implementation, to the bit. Nothing here imports nerfstudio, and numba is imported when the first

@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import torch
 
 LEAST = 1024
 """Smallest share of a loop that is worth a thread of its own, in points."""
-
-_pool: ThreadPoolExecutor | None = None
 
 
 def share(loop: Callable[[int, int], object], count: int, least: int = LEAST) -> None:
@@ -28,24 +27,15 @@ def share(loop: Callable[[int, int], object], count: int, least: int = LEAST) ->
     """
     parts = max(1, min(torch.get_num_threads(), count // least))
     bounds = [part * count // parts for part in range(parts + 1)]
-    others = [_threads().submit(loop, *bounds[part : part + 2]) for part in range(1, parts)]
+    threads = _threads(os.getpid())
+    others = [threads.submit(loop, *bounds[part : part + 2]) for part in range(1, parts)]
     loop(*bounds[:2])
     for other in others:
         other.result()
 
 
-def _threads() -> ThreadPoolExecutor:
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(os.cpu_count(), "hash-grid")
-    return _pool
-
-
-def _forget_pool() -> None:
-    """A forked child has none of its parent's threads."""
-    global _pool
-    _pool = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """The threads of a process; a forked one has none of its parent's."""
+    del process
+    return ThreadPoolExecutor(os.cpu_count(), "hash-grid")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 READERS = 16
 """Threads. Random pages then come about five times as fast as to one thread."""
 LEAST = 32
 """Smallest share of the lookups that is worth a thread."""
-
-_pool: ThreadPoolExecutor | None = None
 
 
 def in_parts(look_up: Callable[[slice], object], count: int, readers: int) -> None:
@@ -26,22 +25,13 @@ def in_parts(look_up: Callable[[slice], object], count: int, readers: int) -> No
         look_up(slice(0, count))
         return
     bounds = [part * count // parts for part in range(parts + 1)]
-    for done in [_threads().submit(look_up, slice(*bounds[part : part + 2])) for part in range(parts)]:
+    threads = _threads(os.getpid())
+    for done in [threads.submit(look_up, slice(*bounds[part : part + 2])) for part in range(parts)]:
         done.result()
 
 
-def _threads() -> ThreadPoolExecutor:
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(READERS, "tiles")
-    return _pool
-
-
-def _forget_pool() -> None:
-    """A forked child has none of its parent's threads."""
-    global _pool
-    _pool = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """The threads of a process; a forked one has none of its parent's."""
+    del process
+    return ThreadPoolExecutor(READERS, "tiles")
