@@ -21,7 +21,8 @@ In reading order:
     run/evaluation.py    measures it on held-out pixels and views
     report/command.py    `report`: print and write the report on a results folder
     report/speedup.py    the arithmetic: when a curve reaches a quality, and how much sooner that is
-    report/study.py      the finished runs of a results folder, and the numbers that compare them
+    report/study.py      the finished runs of a results folder, and the numbers that compare them; report/reading.py
+                         reads them
     report/verdict.py    a sentence on each scene; report/asked.py: the runs that are to be there
     report/devices.py    which device trained what
     report/tables.py     the tables; report/about.py writes the notes beside them

@@ -18,7 +18,8 @@ from rich.console import Console
 from softmining_nerfstudio.benchmark.report import budgets
 from softmining_nerfstudio.benchmark.report import plots as drawing
 from softmining_nerfstudio.benchmark.report.about import about, notes
-from softmining_nerfstudio.benchmark.report.study import ClockName, ResultsFolder, read
+from softmining_nerfstudio.benchmark.report.reading import ResultsFolder, read
+from softmining_nerfstudio.benchmark.report.study import ClockName
 from softmining_nerfstudio.benchmark.report.tables import Table, all_tables
 from softmining_nerfstudio.benchmark.report.verdict import verdicts
 

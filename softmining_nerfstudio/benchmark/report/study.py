@@ -9,17 +9,11 @@ Over several scenes, a seed's number is the mean of its scenes' numbers, geometr
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from softmining_nerfstudio.benchmark import record
-from softmining_nerfstudio.benchmark.errors import NoResultsError, ResultsError
-from softmining_nerfstudio.benchmark.report.asked import asked_for
 from softmining_nerfstudio.benchmark.report.speedup import (
     Between,
     Curve,
@@ -30,8 +24,7 @@ from softmining_nerfstudio.benchmark.report.speedup import (
     seed_range,
     speed_up,
 )
-from softmining_nerfstudio.benchmark.results import Measurement, Run, load
-from softmining_nerfstudio.benchmark.run.suite import budget_name
+from softmining_nerfstudio.benchmark.results import Measurement, Run
 
 Axis = Literal["step", "seconds", "cpu_seconds"]
 """The horizontal axis of a curve: a field of `Measurement`."""
@@ -143,78 +136,6 @@ class Column:
     number: Callable[[Run], Between | None]
     form: str = ".2f"
     ratio: bool = False
-
-
-@dataclass(frozen=True)
-class ResultsFolder:
-    """The contents of a results folder."""
-
-    study: Study
-    record: dict[str, Any]
-    """Settings and sessions, see `record.read`."""
-    missing: list[str]
-    """The runs that the study leaves out, and why."""
-
-
-def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -> ResultsFolder:
-    """Read a results folder; `report` describes arguments and errors."""
-    measurements, failures = load(folder)
-    written = record.read(folder)
-    if written is None:
-        raise NoResultsError(f"there is no {record.FILE_NAME} in {folder}; expected a folder of softmining-bench run")
-    suite: dict[str, Any] = written["suite"]
-    if unknown := sorted(set(methods) - set(suite["methods"])):
-        raise ResultsError(f"no method {', '.join(unknown)} in {folder}; there are {', '.join(suite['methods'])}")
-    shown = [name for name in suite["methods"] if not methods or name in {*methods, suite["baseline"]}]
-
-    errors = {failure.run: failure.error for failure in failures}
-    wanted = asked_for(written) | {m.run for m in measurements} | errors.keys()
-    planned = [run for run in map(Run._make, product(suite["scenes"], shown, suite["seeds"])) if run in wanted]
-    measured = {run: [m for m in measurements if m.run == run] for run in planned}
-    reasons = {run: _why_missing(measured[run], errors.get(run), suite["steps"] or "as many as fit") for run in planned}
-    runs = {run: measured[run] for run, reason in reasons.items() if reason is None}
-    missing = {run: f"{run.scene}, {run.method}, seed {run.seed}: {why}" for run, why in reasons.items() if why}
-    finished = {run.method for run in runs}
-    baseline = _baseline(suite, finished)
-    if baseline not in finished:
-        why = "\n".join(line for run, line in missing.items() if run.method == baseline)
-        why = why or "--only-methods left it out"
-        raise ResultsError(f"no run of the baseline {baseline} is finished in {folder}:\n{why}")
-    study = Study(
-        baseline,
-        tuned=suite["tuned_baseline"] if suite.get("tuned_baseline") in finished else None,
-        scenes=tuple(scene for scene in suite["scenes"] if scene in {run.scene for run in runs}),
-        methods=tuple(name for name in shown if name in finished),
-        runs=runs,
-        clock=CLOCK_AXES[clock],
-        stock=STOCK if STOCK in finished - {suite["baseline"], suite.get("tuned_baseline")} else None,
-    )
-    return ResultsFolder(study, written, list(missing.values()))
-
-
-def _baseline(suite: dict[str, Any], finished: Collection[str]) -> str:
-    """The method that others are compared with; of a suite with budgets, at the longest one that it has finished."""
-    method = suite["baseline"].rpartition(", ")[0]
-    named = [budget_name(method, budget) for budget in suite.get("minutes") or ()]
-    return next((name for name in reversed(named) if name in finished), suite["baseline"])
-
-
-def _why_missing(measured: list[Measurement], error: str | None, steps: int | str) -> str | None:
-    """Why the study leaves out a run: it failed, diverged, did not end, or is unusable; None if it stays in."""
-    last = measured[-1] if measured else None
-    if error is not None and (last is None or last.final is None):
-        return "failed: " + (error.strip().splitlines() or ["no message"])[-1]
-    for m in measured:
-        if not math.isfinite(m.psnr) or not math.isfinite((m.final or {}).get("psnr", 0.0)):
-            return f"diverged: its PSNR is no number at step {m.step} of {steps}"
-    if last is None or last.final is None:
-        return f"unfinished, at step {last.step} of {steps} ({last.psnr:.2f} dB)" if last else "not started"
-    for axis in AXIS_NAMES:
-        try:
-            Curve(tuple(getattr(m, axis) for m in measured), tuple(m.psnr for m in measured))
-        except ValueError as unusable:
-            return f"unusable over {AXIS_NAMES[axis]}: {unusable}"
-    return None
 
 
 def unit_of(seconds: float) -> tuple[float, str]:

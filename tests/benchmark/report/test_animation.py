@@ -8,7 +8,7 @@ from hand_worked import markdown_of
 from PIL import Image
 
 from softmining_nerfstudio.benchmark.report import animation
-from softmining_nerfstudio.benchmark.report.study import read
+from softmining_nerfstudio.benchmark.report.reading import read
 
 
 def test_a_frame_shows_the_last_render_of_each_method_by_then(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 from softmining_nerfstudio.benchmark.report import plots
 from softmining_nerfstudio.benchmark.report.looks import MINER_COLOR, looks_of
 from softmining_nerfstudio.benchmark.report.pictures import over_steps
+from softmining_nerfstudio.benchmark.report.reading import read
 from softmining_nerfstudio.benchmark.report.strip import at_equal_time, at_the_end
-from softmining_nerfstudio.benchmark.report.study import read
 
 
 def test_the_plots_are_written_and_linked(folder: Path) -> None:

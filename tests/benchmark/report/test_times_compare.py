@@ -7,8 +7,8 @@ from hand_worked import cells, markdown_of, write_run, write_suite
 
 from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.report import plots
+from softmining_nerfstudio.benchmark.report.reading import read
 from softmining_nerfstudio.benchmark.report.strip import at_equal_time
-from softmining_nerfstudio.benchmark.report.study import read
 from softmining_nerfstudio.benchmark.report.verdict import verdicts
 
 WHERE = {("uniform", 1): "A", ("uniform", 2): "B", ("uniform", 3): "A", ("mined", 1): "A", ("mined", 2): "A"}

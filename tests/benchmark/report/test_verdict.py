@@ -6,7 +6,8 @@ from pathlib import Path
 from hand_worked import CURVES, SECONDS, markdown_of, write_run, write_suite
 
 from softmining_nerfstudio.benchmark.report.command import report
-from softmining_nerfstudio.benchmark.report.study import Study, read
+from softmining_nerfstudio.benchmark.report.reading import read
+from softmining_nerfstudio.benchmark.report.study import Study
 from softmining_nerfstudio.benchmark.report.verdict import verdicts
 
 ABOVE = "On chair mined reached uniform's final PSNR 2.0 times sooner in steps, 1.6 in time; final +2.5 dB; 3 seeds."
