@@ -12,7 +12,7 @@ from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datamanagers.base_datamanager import TDataset, VanillaDataManager, VanillaDataManagerConfig
 from nerfstudio.data.datasets.base_dataset import InputDataset
-from nerfstudio.data.utils.dataloaders import CacheDataloader, FixedIndicesEvalDataloader, RandIndicesEvalDataloader
+from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.utils import comms, writer
 from nerfstudio.utils.misc import get_orig_class, step_check
@@ -20,17 +20,14 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
 from softmining_nerfstudio.images.keeping import KeepImages
-from softmining_nerfstudio.images.tiles.disk import Prepare
 from softmining_nerfstudio.mining.walks import Langevin
-from softmining_nerfstudio.sampling.history import heat_map, over_white, with_walkers
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training import cameras, checks, lens, next_steps, parsing, random_state, threads
-from softmining_nerfstudio.training.capture import foreign
 from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.dataset import SoftMiningDataset, exportable
 from softmining_nerfstudio.training.errors import UserError
-from softmining_nerfstudio.training.image_batches import ImageBatches
-from softmining_nerfstudio.training.looking import colours_at, stride_of
+from softmining_nerfstudio.training.image_batches import batches_of
+from softmining_nerfstudio.training.looking import pictures
 from softmining_nerfstudio.training.questions import refuse_questions
 from softmining_nerfstudio.training.rays import PixelRays
 
@@ -115,7 +112,9 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         config = self.config
         sampler = self._get_pixel_sampler(self.train_dataset, config.train_num_rays_per_batch)
         at_once, repeats = config.train_num_images_to_sample_from, config.train_num_times_to_repeat_images
-        self.train_image_dataloader = self._batches(self.train_dataset, at_once, repeats, sampler.note)
+        self.train_image_dataloader = batches_of(
+            self, self.train_dataset, at_once, repeats, config.images, sampler.note
+        )
         self.iter_train_image_dataloader = iter(self.train_image_dataloader)
         self.train_pixel_sampler = sampler
         self.train_ray_generator = PixelRays(self.train_dataset.cameras.to(self.device))
@@ -127,34 +126,13 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         """Load the held-out images and set up what draws from them."""
         config = self.config
         at_once, repeats = config.eval_num_images_to_sample_from, config.eval_num_times_to_repeat_images
-        self.eval_image_dataloader = self._batches(self.eval_dataset, at_once, repeats)
+        self.eval_image_dataloader = batches_of(self, self.eval_dataset, at_once, repeats, config.images)
         self.iter_eval_image_dataloader = iter(self.eval_image_dataloader)
         self.eval_pixel_sampler = self._get_pixel_sampler(self.eval_dataset, config.eval_num_rays_per_batch)
         self.eval_ray_generator = PixelRays(self.eval_dataset.cameras.to(self.device))
         # whole images, each read when it is looked at
         self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(self.eval_dataset, device=self.device)
         self.eval_dataloader = RandIndicesEvalDataloader(self.eval_dataset, device=self.device)
-
-    def _batches(
-        self, dataset: InputDataset, at_once: int, repeats: int, prepare: Prepare | None = None
-    ) -> ImageBatches | CacheDataloader:
-        """Batches of whole images: kept as bytes where these are what the files hold, else as nerfstudio does."""
-        reason = "no data set of this package" if not isinstance(dataset, SoftMiningDataset) else foreign(dataset)
-        if reason is None:
-            assert isinstance(dataset, SoftMiningDataset)
-            excluded = {*self.exclude_batch_keys_from_device}
-            return ImageBatches(dataset, at_once, repeats, self.config.images, excluded, self.device, prepare)
-        CONSOLE.print(f"Images are kept as floats in memory, as nerfstudio does, because of {reason}.")
-        return CacheDataloader(
-            dataset,
-            num_images_to_sample_from=at_once,
-            num_times_to_repeat_images=repeats,
-            device=self.device,
-            num_workers=self.world_size * 4,
-            pin_memory=True,
-            collate_fn=self.config.collate_fn,
-            exclude_batch_keys_from_device=self.exclude_batch_keys_from_device,
-        )
 
     def create_train_dataset(self) -> TDataset:
         """The training images and cameras."""
@@ -257,14 +235,4 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         """Where the last rays of a training image went, and its walkers; empty before anything was mined. Large images
         are shown smaller."""
         sampler = self.train_pixel_sampler
-        if sampler is None or not sampler.history:
-            return {}
-        dataset, stride = self.train_dataset, stride_of(self.train_dataset, image)
-        row, column = (
-            torch.arange(0, int(size[image]), stride) for size in (dataset.cameras.height, dataset.cameras.width)
-        )
-        picture = over_white(colours_at(dataset, image, row, column))
-        found = {"rays": heat_map(sampler.history.of_image(image), *picture.shape[:2])}
-        if (walkers := sampler.walkers) is not None:
-            found["walkers"] = with_walkers(picture, walkers.yx[image] / stride, walkers.error[image])
-        return found
+        return {} if sampler is None else pictures(self.train_dataset, sampler, image)

@@ -8,13 +8,16 @@ from itertools import count, repeat
 from typing import Any
 
 import torch
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.data.utils.dataloaders import CacheDataloader
 from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.images.capture import ImagesError
 from softmining_nerfstudio.images.keeping import KeepImages, keep
 from softmining_nerfstudio.images.tiles.disk import Prepare
-from softmining_nerfstudio.training.capture import capture_of
+from softmining_nerfstudio.training.capture import capture_of, foreign
 from softmining_nerfstudio.training.dataset import SoftMiningDataset
 from softmining_nerfstudio.training.errors import UserError
 
@@ -70,3 +73,34 @@ class ImageBatches:
         wanted = layers.keys() - {*self.off_device} if self.kept.in_memory else ()
         moved = {name: layers[name].to(self.device) for name in wanted}
         return {"image_idx": torch.tensor(images), **layers, **moved}
+
+
+def batches_of(
+    manager: VanillaDataManager[Any],
+    dataset: InputDataset,
+    at_once: int,
+    repeats: int,
+    options: KeepImages,
+    prepare: Prepare | None = None,
+) -> ImageBatches | CacheDataloader:
+    """Batches of a data set: kept as bytes where these are what its files hold, else as nerfstudio does, which it says.
+
+    Args:
+        manager: whose device it is, and whose settings count for floats.
+        at_once, repeats, options, prepare: as in `ImageBatches`.
+    """
+    excluded = manager.exclude_batch_keys_from_device
+    reason = "no data set of this package"
+    if isinstance(dataset, SoftMiningDataset) and (reason := foreign(dataset)) is None:
+        return ImageBatches(dataset, at_once, repeats, options, excluded, manager.device, prepare)
+    CONSOLE.print(f"Images are kept as floats in memory, as nerfstudio does, because of {reason}.")
+    return CacheDataloader(
+        dataset,
+        num_images_to_sample_from=at_once,
+        num_times_to_repeat_images=repeats,
+        device=manager.device,
+        num_workers=manager.world_size * 4,
+        pin_memory=True,
+        collate_fn=manager.config.collate_fn,
+        exclude_batch_keys_from_device=excluded,
+    )

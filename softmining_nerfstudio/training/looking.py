@@ -11,6 +11,8 @@ from torch import Tensor
 
 from softmining_nerfstudio.images.pixels import Colours
 from softmining_nerfstudio.images.reading import small
+from softmining_nerfstudio.sampling.history import heat_map, over_white, with_walkers
+from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler
 from softmining_nerfstudio.training.capture import foreign
 from softmining_nerfstudio.training.dataset import SoftMiningDataset
 
@@ -30,9 +32,22 @@ def colours_at(
     return Colours(dataset._dataparser_outputs.alpha_color)(stored)
 
 
-def stride_of(dataset: InputDataset, image: int) -> int:
-    """Rows, and columns, from one pixel of a picture to the next."""
-    return -(-max(int(dataset.cameras.height[image]), int(dataset.cameras.width[image])) // PICTURE)
+def pictures(
+    dataset: InputDataset, sampler: SoftMiningPixelSampler, image: int
+) -> dict[str, Float[Tensor, "height width 3"]]:
+    """Where the last rays of an image went, and its walkers; empty before anything was mined. Large images are shown
+    smaller."""
+    if not sampler.history:
+        return {}
+    stride = -(-int(max(dataset.cameras.height[image], dataset.cameras.width[image])) // PICTURE)
+    row, column = (
+        torch.arange(0, int(size[image]), stride) for size in (dataset.cameras.height, dataset.cameras.width)
+    )
+    picture = over_white(colours_at(dataset, image, row, column))
+    found = {"rays": heat_map(sampler.history.of_image(image), *picture.shape[:2])}
+    if (walkers := sampler.walkers) is not None:
+        found["walkers"] = with_walkers(picture, walkers.yx[image] / stride, walkers.error[image])
+    return found
 
 
 class Thumbnails:

@@ -23,6 +23,7 @@ from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerC
 from softmining_nerfstudio.training import datamanager, image_batches
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.image_batches import batches_of
 
 NOISE = np.random.default_rng(0)
 
@@ -56,7 +57,7 @@ def require_same(monkeypatch: pytest.MonkeyPatch, folder: Path, load) -> list[di
     found = []
     for gigabytes in (1.0, 0.0, 0.0, None):
         if gigabytes is None:
-            monkeypatch.setattr(datamanager, "foreign", lambda dataset: "this test")
+            monkeypatch.setattr(image_batches, "foreign", lambda dataset: "this test")
         for module in (image_batches, dataloaders):  # what checks shapes in tests takes numbers of `random`, too
             monkeypatch.setattr(module, "random", random.Random(1))
         torch.manual_seed(1)
@@ -128,7 +129,7 @@ def test_images_are_chosen_as_nerfstudio_chooses_them(capture: Capture) -> None:
     for at_once, repeats in ((-1, -1), (4, 0), (4, 2), (4, -1), (99, 3)):
         chosen = []
         for build in (
-            lambda: made._batches(made.train_dataset, at_once, repeats),  # noqa: B023
+            lambda: batches_of(made, made.train_dataset, at_once, repeats, KeepImages()),  # noqa: B023
             lambda: CacheDataloader(made.train_dataset, at_once, repeats),  # noqa: B023
         ):
             random.seed(3)
