@@ -51,6 +51,7 @@ def steps_of(settings: dict) -> tuple[Times, Times, float]:
 
     from softmining_nerfstudio.images.keeping import KeepImages
     from softmining_nerfstudio.methods import softmining_lite
+    from softmining_nerfstudio.training import threads
     from softmining_nerfstudio.training.datamanager import SoftMiningDataManager
 
     class AsNerfstudio(InputDataset):
@@ -59,6 +60,7 @@ def steps_of(settings: dict) -> tuple[Times, Times, float]:
         def get_image_float32(self, image_idx: int):
             return super().get_image_float32(image_idx)
 
+    threads.leave_busy_cores_alone()  # as the trainer does
     config: Any = softmining_lite.config.pipeline
     manager = config.datamanager
     manager.dataparser = NerfstudioDataParserConfig(data=Path(settings["data"]), downscale_factor=1)

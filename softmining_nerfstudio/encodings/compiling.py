@@ -25,7 +25,7 @@ def compiled(module: str) -> ModuleType | None:
     Returns:
         The module; None, after one warning, where numba is missing, broken or cannot write its cache.
     """
-    notice = Timer(SOON, print, ["Compiling loops, once for this machine: about ten seconds."])
+    notice = Timer(SOON, _say)
     notice.daemon = True
     notice.start()
     try:
@@ -39,6 +39,12 @@ def compiled(module: str) -> ModuleType | None:
     finally:
         notice.cancel()
     return loops
+
+
+@cache
+def _say() -> None:
+    """Only once: there are several modules of loops."""
+    print("Compiling loops, once for this machine: about ten seconds.")
 
 
 @contextmanager

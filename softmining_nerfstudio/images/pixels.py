@@ -54,6 +54,8 @@ class Pixels:
     """Threads that look pixels up at once; more than one where they wait for a disk."""
     notes: Memo | None = None
     """Keeps what is worked out of an image; None where nothing does."""
+    coarser: Pixels | None = None
+    """The same images, smaller, where a single pixel takes long to be read; None where it does not."""
 
     def __len__(self) -> int:
         return len(self.first)
@@ -96,7 +98,8 @@ class Pixels:
 
     def of(self, slots: list[int]) -> Pixels:
         """Some of the images, without a copy."""
-        return replace(self, first=self.first[slots], sizes=self.sizes[slots])
+        coarser = None if self.coarser is None else self.coarser.of(slots)
+        return replace(self, first=self.first[slots], sizes=self.sizes[slots], coarser=coarser)
 
     def to(self, device: torch.device | str) -> Pixels:
         """The same values on a device."""

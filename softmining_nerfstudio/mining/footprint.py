@@ -59,8 +59,30 @@ class Footprint:
         side: Float[Tensor, " n"],
         generator: torch.Generator,
     ) -> Shaped[Tensor, "n channels"]:
-        """The mean colour of each footprint; up to side 1, the pixel's own colour. The pixel's row or column stands in
-        for one outside of the image, and the pixel itself for one that must not be drawn."""
+        """The mean colour of each footprint; up to side 1, the pixel's own colour. Where there are coarser images, one
+        is looked up there if each of its samples stands for a pixel of them, or more."""
+        coarser = images.coarser
+        if coarser is None:
+            return self._means(images, slot, pixel, side, generator)
+        shrink = coarser.sizes[slot] / images.sizes[slot]
+        there, shrunk = coarser.pixel_at(slot, (pixel + 0.5) * shrink), side * shrink.prod(-1).sqrt()
+        wide = shrunk >= SAMPLES
+        fine = self._means(images, slot[~wide], pixel[~wide], side[~wide], generator)
+        colours = fine.new_empty((len(slot), fine.shape[-1]))
+        colours[~wide] = fine
+        colours[wide] = self._means(coarser, slot[wide], there[wide], shrunk[wide], generator)
+        return colours
+
+    def _means(
+        self,
+        images: Images,
+        slot: Int[Tensor, " n"],
+        pixel: Int[Tensor, "n 2"],
+        side: Float[Tensor, " n"],
+        generator: torch.Generator,
+    ) -> Shaped[Tensor, "n channels"]:
+        """The mean over samples of these images. The pixel's row or column stands in for one outside of the image, and
+        the pixel itself for one that must not be drawn."""
         across = torch.arange(SAMPLES)
         cell = torch.cartesian_prod(across, across)
         jittered = (cell + torch.rand((len(slot), *cell.shape), generator=generator)) / SAMPLES - 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -49,8 +49,9 @@ class ImageBatch:
             masks=values["mask"] if masked else None,
             equirectangular=bool(config.is_equirectangular),
             crop_radius=None if config.is_equirectangular else config.fisheye_crop_radius,
-            notes=pixels.notes if isinstance(pixels := batch["image"], Pixels) else None,
         )
+        if isinstance(pixels := batch["image"], Pixels):
+            images = replace(images, notes=pixels.notes, coarser=_coarser(images, pixels))
         whole = {"full_image": _whole(batch["image"])} if config.keep_full_image else {}
         return ImageBatch(dict(batch), images, values, whole)
 
@@ -83,6 +84,11 @@ def _sizes(pixels: Tensor | Source | list[Tensor]) -> Int[Tensor, "images 2"]:
         return pixels.sizes
     shapes = [pixels.shape[1:3]] * len(pixels) if isinstance(pixels, Tensor) else [i.shape[:2] for i in pixels]
     return torch.tensor(shapes)
+
+
+def _coarser(images: Images, pixels: Pixels) -> Images | None:
+    """The same images, smaller, where there are such."""
+    return replace(images, pixels=pixels.coarser) if pixels.coarser is not None and images.all_allowed else None
 
 
 def _whole(pixels: Tensor | Source | list[Tensor]) -> Tensor | list[Tensor]:

@@ -65,7 +65,7 @@ class CompiledContrast(Contrast):
 class CompiledFootprint(Footprint):
     """Footprints by a compiled loop."""
 
-    def colours(
+    def _means(
         self,
         images: Images,
         slot: Int[Tensor, " n"],
@@ -76,7 +76,7 @@ class CompiledFootprint(Footprint):
         """As in torch, by the same random numbers."""
         listed = _listed(images)
         if listed is None:
-            return super().colours(images, slot, pixel, side, generator)
+            return super()._means(images, slot, pixel, side, generator)
         jitter = torch.rand((len(slot), SAMPLES**2, 2), generator=generator)
         out = torch.empty(len(slot), 3 if len(listed[-1]) else listed[0].shape[1])
         rays = (slot.contiguous().numpy(), pixel.contiguous().numpy(), side.contiguous().numpy(), jitter.numpy())

@@ -117,3 +117,23 @@ def test_images_of_mixed_sizes_have_footprints_of_their_own(generator):
 def test_an_impossible_coverage_is_named_with_its_value(coverage):
     with pytest.raises(ValueError, match=f"coverage is {coverage}; expected"):
         Footprint(coverage)
+
+
+def test_wide_footprints_are_looked_up_in_coarser_images(generator):
+    """They are black and the others white, so that a colour tells where it was looked up."""
+    coarser = Images(torch.arange(2), torch.zeros(2, 15, 20, 3))
+    images = Images(torch.arange(2), torch.ones(2, 60, 80, 3), coarser=coarser)
+    slot, pixel = torch.tensor([0, 1, 1, 0]), torch.tensor([[0, 0], [59, 79], [30, 40], [7, 9]])
+    side = torch.tensor([15.9, 16.1, 500.0, 1.0])
+    assert Footprint(1.0).colours(images, slot, pixel, side, generator)[:, 0].tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("side", [16, 24])
+def test_a_wide_footprint_has_the_same_mean_in_coarser_images(generator, side):
+    fine = ramp()[None]
+    blocks = fine.view(1, 15, 4, 20, 4, 3).mean((2, 4))
+    images, pixel = Images(torch.arange(1), fine), torch.tensor([30, 40]).expand(4000, 2)
+    coarse = Images(torch.arange(1), fine, coarser=Images(torch.arange(1), blocks))
+    found, there = (colours(of, pixel, side, generator) for of in (images, coarse))
+    torch.testing.assert_close(there.mean(0), found.mean(0), atol=0.02, rtol=0)
+    assert there[:, 2].std() < 0.01 < found[:, 2].std()  # the checkerboard is a mean already

@@ -18,6 +18,7 @@ from PIL import Image
 
 from softmining_nerfstudio.images.keeping import KeepImages
 from softmining_nerfstudio.images.pixels import Pixels
+from softmining_nerfstudio.images.tiles import disk
 from softmining_nerfstudio.mining.pixels.edge_strength import Contrast
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training import datamanager, image_batches
@@ -163,6 +164,27 @@ def test_a_truncated_image_among_many_is_named(capture: Capture) -> None:
     path.write_bytes(path.read_bytes()[:-900])
     with pytest.raises(UserError, match=f"cannot use .*{capture.name(5)}"):
         capture.load()
+
+
+def test_a_capture_that_no_file_cache_holds_is_mined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its footprints and edges are those of the smaller images beside its tiles, here of a darker half."""
+
+    class Large(Capture):
+        width, height = 160, 130
+
+    monkeypatch.setattr(disk, "fits", lambda _: False)
+    made = Large(tmp_path)
+    for view in range(made.views):
+        noise = NOISE.integers(0, 256, (made.height, made.width, 3), np.uint8)
+        noise[:, :80] //= 4
+        made.write(view, Image.fromarray(noise))
+    loaded = made.load(images=KeepImages(0.0, tmp_path / "tiles"))
+    found = [batch for batch in batches(loaded, 20) if "feedback" not in batch][::2]
+    assert next(loaded.iter_train_image_dataloader)["image"].coarser.sizes.tolist() == [[32, 40]] * 9
+    first, last = found[0], found[-1]
+    assert first["image"].std() < last["image"].std()  # footprints narrow
+    bright = last["indices"][:, 2] >= 80
+    assert last["image"][bright].mean() > 2 * last["image"][~bright].mean()
 
 
 def test_what_images_take_is_said_and_bounded(capture: Capture, capsys: pytest.CaptureFixture) -> None:

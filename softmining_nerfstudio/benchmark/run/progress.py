@@ -80,7 +80,7 @@ class RunsProgress:
                 bar, note = self._of_run[task.run], f"{measured.psnr:.2f} dB"
                 self._bars.update(bar, completed=task.done(measured), note=note)
 
-    def _time_left(self, done: int) -> str:
+    def _time_left(self, done: float) -> str:
         """An estimate from the mean pace of this session."""
         if done == self._done_before:
             return ""

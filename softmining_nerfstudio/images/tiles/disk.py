@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,9 +18,10 @@ from softmining_nerfstudio.images.kept import Kept
 from softmining_nerfstudio.images.pixels import Pixels
 from softmining_nerfstudio.images.readers import READERS
 from softmining_nerfstudio.images.tiles import folders
+from softmining_nerfstudio.images.tiles.coarser import FACTOR, LAYER, coarser, has_coarser
 from softmining_nerfstudio.images.tiles.notes import Notes
 from softmining_nerfstudio.images.tiles.records import Records
-from softmining_nerfstudio.images.tiles.warming import warm
+from softmining_nerfstudio.images.tiles.warming import fits, warm
 from softmining_nerfstudio.images.tiles.writing import Recorder, TileFiles
 
 VERSION = 1
@@ -61,9 +62,14 @@ class OnDisk(Kept):
         folder = folders.folder_of(capture, parent or folders.default_folder())
         with folders.alone_in(folder, console):
             try:
-                return OnDisk(_complete(capture, folder, console, prepare or (lambda *_: None), reason))
+                pixels = _complete(capture, folder, console, prepare or (lambda *_: None), reason)
             except OSError as error:
                 raise ImagesError(f"cannot keep tiles in {folder}: {error}. {folders.ELSEWHERE}") from error
+        if has_coarser(capture) and not fits(capture.bytes):
+            smaller = coarser(capture, TileFiles.paths(folder, capture)[LAYER])
+            kept = OnDisk.opened(smaller, parent, console, reason=f", {FACTOR} times smaller, for edges and footprints")
+            pixels[LAYER] = replace(pixels[LAYER], coarser=kept.pixels[LAYER])
+        return OnDisk(pixels)
 
 
 def _complete(capture: Capture, folder: Path, console: Console, prepare: Prepare, reason: str) -> dict[str, Pixels]:

@@ -14,6 +14,11 @@ SHARE = 0.5
 """Of the available memory, which files may take. Those that need more are left to be read where they are looked up."""
 
 
+def fits(count: int) -> bool:
+    """Whether the system's file cache can hold as many bytes."""
+    return count <= SHARE * available()
+
+
 def warm(paths: Sequence[Path]) -> Thread:
     """Read files once, in a thread that nobody waits for."""
     thread = Thread(target=read_through, args=(paths,), name="warm tiles", daemon=True)
@@ -29,7 +34,7 @@ def read_through(paths: Sequence[Path]) -> int:
     """
     buffer, total = bytearray(AT_ONCE), 0
     try:
-        if sum(path.stat().st_size for path in paths) > SHARE * available():
+        if not fits(sum(path.stat().st_size for path in paths)):
             return 0
         for path in paths:
             with path.open("rb", buffering=0) as file:

@@ -100,10 +100,20 @@ class Densities:
     def on_edges(self, images: Images, slot: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
         """Positions drawn from the edge density: a cell first, then one of a few candidates in it.
 
-        A candidate's chance is proportional to its edge strength at full resolution, times its area.
+        A candidate's chance is proportional to its edge strength at full resolution, times its area. Where there are
+        coarser images, a candidate is a pixel of these.
         """
         self._see_edges(images, slot)
         cell = self.edges.draw(images.ids[slot], generator)
+        if images.coarser is not None:
+            yx = self._by_strength(images.coarser, slot, cell, generator)
+            return _below(yx * (images.sizes[slot] / images.coarser.sizes[slot]), images.sizes[slot])
+        return self._by_strength(images, slot, cell, generator)
+
+    def _by_strength(
+        self, images: Images, slot: Int[Tensor, " n"], cell: Int[Tensor, "n 2"], generator: torch.Generator
+    ) -> Float[Tensor, "n 2"]:
+        """Positions in given cells, each at one of a few candidates."""
         pixels = self._candidates(images, slot, cell, self.edge_strength.candidates, generator)
         row, column = pixels.unbind(-1)
         of = slot[:, None]
@@ -188,5 +198,9 @@ def _largest_area(images: Images, slot: Int[Tensor, " n"], cell_row: Int[Tensor,
 
 def _somewhere_in(pixel: Int[Tensor, "n 2"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
     """Positions spread over each pixel; float32 must not round them up to the next."""
-    below = torch.nextafter((pixel + 1).float(), torch.zeros(()))
-    return (pixel + torch.rand(pixel.shape, generator=generator)).minimum(below)
+    return _below(pixel + torch.rand(pixel.shape, generator=generator), pixel + 1)
+
+
+def _below(yx: Float[Tensor, "n 2"], bound: Int[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+    """Positions, where they were rounded up to a bound just short of it."""
+    return yx.minimum(torch.nextafter(bound.float(), torch.zeros(())))

@@ -29,6 +29,8 @@ class Images:
         crop_radius: radius of the circle that a fisheye lens exposes, around the middle of the image, in pixels; no
             pixel outside is drawn.
         notes: keeps what is worked out of an image, by name and index in the data set; None where nothing does.
+        coarser: the same images, smaller, where a single pixel takes long to be read: edges and wide footprints are
+            looked up there. None where it does not, or where not all pixels may be drawn.
     """
 
     ids: Int[Tensor, " images"]
@@ -37,6 +39,7 @@ class Images:
     equirectangular: bool = False
     crop_radius: float | None = None
     notes: Memo | None = None
+    coarser: Images | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -170,6 +170,27 @@ def test_cells_are_drawn_in_proportion_to_contrast(generator):
 
 
 @EITHER
+def test_edges_are_drawn_in_coarser_images_where_there_are_such(measure, generator):
+    """The finer image is flat, so that what is preferred within its cells are the dots of the coarser one."""
+    size, small = torch.tensor([1025, 1030]), torch.tensor([256, 256])
+    dots = (torch.rand((256, 256, 1), generator=generator) < 0.03).float().expand(-1, -1, 3)
+    coarser = Images(torch.arange(1), dots[None])
+    images = Images(torch.arange(1), torch.zeros(1).expand(1, *size, 3), coarser=coarser)
+    densities = Densities(1, measure)
+    densities.see(images)
+    slot = torch.zeros(8000, dtype=torch.long)
+    yx = draw("on_edges", images, densities, slot)
+    assert ((yx >= 0) & (yx < size)).all()
+    there = yx * small / size
+    torch.testing.assert_close((there % 1).mean(0), torch.tensor([0.5, 0.5]), atol=0.02, rtol=0)
+    preferred = measure.at(coarser, slot, *there.long().unbind(-1)).mean()
+    assert (
+        preferred
+        > 1.4 * measure.at(coarser, slot, *(torch.rand(8000, 2, generator=generator) * small).long().unbind(-1)).mean()
+    )
+
+
+@EITHER
 def test_within_a_cell_stronger_edges_are_preferred(measure, generator):
     """Sparse dots, of which every cell of 8 x 8 pixels has some."""
     dots = (torch.rand((256, 256, 1), generator=generator) < 0.03).float().expand(-1, -1, 3)
