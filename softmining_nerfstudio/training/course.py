@@ -27,7 +27,8 @@ class Course:
     steps: int = 0
     """Steps that are done."""
     seconds: float = 0.0
-    """Time that they took: drawing rays, forward and backward pass, optimizer. Nothing else counts."""
+    """Time that they took: drawing rays, forward and backward pass, optimizer, nerfstudio's loop. Evaluations and
+    checkpoints do not count."""
     begin: float = -1.0
     """Where the cool-down begins, in `unit`."""
 

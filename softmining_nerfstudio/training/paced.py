@@ -37,8 +37,8 @@ class PacedTrainer(ResumableTrainer):
     """Trains to a total of steps or minutes."""
 
     _finish_wanted = False
-    _begun = 0.0
-    """When the step at work began."""
+    _begun = _ended = 0.0
+    """When the step at work began, and when the one before it ended."""
     _uncounted = 0.0
     """Seconds of training that the course has not been told yet."""
 
@@ -81,13 +81,6 @@ class PacedTrainer(ResumableTrainer):
         """Cool down from the next step on, then end; the viewer's button calls this."""
         self._finish_wanted = True
 
-    def train_iteration(self, step: int) -> Any:
-        """One step, on the clock."""
-        found = super().train_iteration(step)
-        if step > self._start_step:  # the first one compiles
-            self._uncounted += time.perf_counter() - self._begun
-        return found
-
     def _begin_step(self, interruption: Interruption, step: int) -> None:
         interruption.begin_step(step)
         self._begun = time.perf_counter()
@@ -95,6 +88,10 @@ class PacedTrainer(ResumableTrainer):
     def _end_step(self, interruption: Interruption, step: int) -> None:
         """Count the step, keep a checkpoint if the next one is the first to cool down, end if it was the last."""
         course, cooled_before = self.course, self.course.cooling
+        if step > self._start_step:  # the first one compiles
+            took = time.perf_counter() - self._begun
+            # what lies between two steps is longer than a step only if it is an evaluation, a checkpoint or a pause
+            self._uncounted += took + min(self._begun - self._ended, took)
         seconds, finish = self._told(step)
         course.add_step(seconds)
         if finish:
@@ -106,6 +103,7 @@ class PacedTrainer(ResumableTrainer):
         step_seconds = timed["avg"] if timed else time.perf_counter() - self._begun
         writer.GLOBAL_BUFFER["max_iter"] = course.expected_steps(step_seconds)  # nerfstudio's time left follows it
         interruption.end_step()
+        self._ended = time.perf_counter()
 
     def _told(self, step: int) -> tuple[float, bool]:
         """Seconds since this was last told, and whether to finish; of several processes the first one tells all, now
