@@ -135,7 +135,8 @@ def _draw(axes: Axes, costs: Sequence[ImageCost], value: Callable[[ImageCost], f
     captures = list(dict.fromkeys((cost.images, cost.megapixels) for cost in costs))
     width = 0.8 / len(WAYS)
     for number, way in enumerate(WAYS):
-        own = [cost for cost in costs if cost.way == way]
+        if not (own := [cost for cost in costs if cost.way == way]):
+            continue
         at = [captures.index((cost.images, cost.megapixels)) + (number - len(WAYS) / 2 + 0.5) * width for cost in own]
         color = "black" if number == 0 else COLORS[number - 1]
         axes.bar(at, [value(cost) for cost in own], width, color=color, label=way)
