@@ -79,7 +79,7 @@ def trained(config: TrainerConfig, draws_ahead: bool = False) -> Trainer:
     trainer.setup()
     if draws_ahead:  # as on a GPU
         sampler = trainer.pipeline.datamanager.train_pixel_sampler
-        sampler.ahead = Ahead(sampler.miner.remember)
+        sampler.in_flight.ahead = Ahead(sampler.miner.remember)
     trainer.train()
     trainer.pipeline.datamanager.train_pixel_sampler.settle()
     return trainer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -13,7 +13,7 @@ Restore = Callable[[], None]
 
 @dataclass(frozen=True)
 class _Begun(Generic[Result]):
-    key: Hashable
+    key: object
     done: Future[tuple[Result, Restore]]
 
 
@@ -34,7 +34,7 @@ class Ahead(Generic[Result]):
         """Whether a result is under way or ready."""
         return self._begun is not None
 
-    def begin(self, key: Hashable, first: Callable[[], object], work: Callable[[], Result]) -> None:
+    def begin(self, key: object, first: Callable[[], object], work: Callable[[], Result]) -> None:
         """Start in the thread: `first`, which stays done, then `work`, which can be undone.
 
         Args:
@@ -48,7 +48,7 @@ class Ahead(Generic[Result]):
 
         self._begun = _Begun(key, self._thread.submit(run))
 
-    def take(self, key: Hashable) -> Result | None:
+    def take(self, key: object) -> Result | None:
         """The result, once it is there; None after undoing it if it has another key.
 
         Raises:

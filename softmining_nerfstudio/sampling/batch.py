@@ -55,10 +55,6 @@ class ImageBatch:
         whole = {"full_image": _whole(batch["image"])} if config.keep_full_image else {}
         return ImageBatch(dict(batch), images, values, whole)
 
-    def is_of(self, batch: dict) -> bool:
-        """Whether `batch` holds the very same things."""
-        return batch.keys() == self.batch.keys() and all(value is batch[key] for key, value in self.batch.items())
-
     def at(
         self,
         slot: Int[Tensor, " rays"],
@@ -76,6 +72,11 @@ class ImageBatch:
             for key, values in self.values.items()
         }
         return {**held, "indices": torch.stack([self.images.ids[slot], row, column], -1), **self.whole}
+
+
+def same(one: dict, other: dict) -> bool:
+    """Whether two batches of whole images hold the very same things."""
+    return one.keys() == other.keys() and all(value is other[key] for key, value in one.items())
 
 
 def _sizes(pixels: Tensor | Source | list[Tensor]) -> Int[Tensor, "images 2"]:

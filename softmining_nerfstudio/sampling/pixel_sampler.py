@@ -28,10 +28,10 @@ from softmining_nerfstudio.mining.strategies.walking import Walking
 from softmining_nerfstudio.mining.uniform_share import UniformShare
 from softmining_nerfstudio.mining.walkers import Walkers
 from softmining_nerfstudio.mining.walks import Diffusion, Langevin, Walk
-from softmining_nerfstudio.sampling.ahead import Ahead
-from softmining_nerfstudio.sampling.batch import ImageBatch
+from softmining_nerfstudio.sampling.batch import ImageBatch, same
 from softmining_nerfstudio.sampling.compiled import with_compiled_lookups
 from softmining_nerfstudio.sampling.history import History
+from softmining_nerfstudio.sampling.in_flight import Drawn, InFlight, Order
 
 
 @dataclass
@@ -156,9 +156,7 @@ class SoftMiningPixelSampler(PixelSampler):
         generator = torch.Generator().manual_seed(torch.initial_seed())
         self.miner = Miner(with_compiled_lookups(self.config.recipe), len(image_names), generator)
         self.history = History()
-        self._last: tuple[dict, Feedback] | None = None
-        """The batch that was handed out, until the miner has learnt from it."""
-        self.ahead: Ahead[tuple[dict, Feedback]] | None = Ahead(self.miner.remember) if draws_ahead else None
+        self.in_flight = InFlight(self._draw, self._learn, self.miner.remember if draws_ahead else None)
         self._loaded: ImageBatch | None = None
 
     def set_num_rays_per_batch(self, num_rays_per_batch: int) -> None:
@@ -199,18 +197,13 @@ class SoftMiningPixelSampler(PixelSampler):
             RuntimeError: if the model did not report the errors of the batch before.
             FloatingPointError: if no colour of that batch was finite.
         """
-        if self._last is not None and self._last[1].awaited:
+        if self.in_flight.awaited:
             raise RuntimeError(
                 "the model did not report the errors of its last batch: soft mining needs a model whose rgb_loss is "
                 "wrapped (soft_mining(config) does it)"
             )
-        rays, drawn = self.num_rays_per_batch, None
-        if self.ahead is not None and self.ahead.begun:
-            self._last = None  # the thread learns from it
-            drawn = self.ahead.take((step, rays, id(self._loaded) if self._is_loaded(image_batch) else None))
-        self.settle()
-        self._last = drawn or self._draw(image_batch, step, rays)
-        batch, feedback = self._last
+        order = partial(self._order, image_batch)
+        batch, feedback = self.in_flight.next(order(step), following=partial(order, step + 1))
         return batch, feedback.yx
 
     def settle(self) -> None:
@@ -219,34 +212,17 @@ class SoftMiningPixelSampler(PixelSampler):
         Raises:
             FloatingPointError: if no colour of that batch was finite.
         """
-        if self.ahead is not None and self.ahead.begun:
-            self._last = None
-            self.ahead.undo()
-        elif self._last is not None and not self._last[1].awaited:
-            (_, feedback), self._last = self._last, None
-            self._learn(feedback)
+        self.in_flight.settle()
 
-    def _draw(self, image_batch: dict, step: int, rays: int) -> tuple[dict, Feedback]:
+    def _order(self, image_batch: dict, step: int) -> Order:
+        return Order(dict(image_batch), step, self.num_rays_per_batch)
+
+    def _draw(self, order: Order) -> Drawn:
         """The batch of a training step."""
-        loaded = self._load(image_batch)
-        drawn = self.miner.draw(loaded.images, step, rays, comms.get_world_size())
-        batch = loaded.at(drawn.slot, drawn.pixel, drawn.colours)
-        if not drawn.feedback.wanted:
-            return {**batch, "feedback": None}, drawn.feedback
-        if self.ahead is not None:
-            drawn.feedback.when_complete(partial(self._begin_next, image_batch, step + 1))
-        return {**batch, "feedback": drawn.feedback}, drawn.feedback
-
-    def _begin_next(self, image_batch: dict, step: int) -> None:
-        """Begin with the batch of the next step: all that it depends on is known."""
-        assert self.ahead is not None
-        if not self.ahead.begun and self._last is not None and not self._last[1].awaited:
-            rays, feedback = self.num_rays_per_batch, self._last[1]
-            self.ahead.begin(
-                (step, rays, id(self._loaded)),
-                first=partial(self._learn, feedback),
-                work=partial(self._draw, image_batch, step, rays),
-            )
+        loaded = self._load(order.images)
+        rays = self.miner.draw(loaded.images, order.step, order.rays, comms.get_world_size())
+        batch = loaded.at(rays.slot, rays.pixel, rays.colours)
+        return {**batch, "feedback": rays.feedback if rays.feedback.wanted else None}, rays.feedback
 
     def _learn(self, feedback: Feedback) -> None:
         """Let the miner learn, and say what a person should know of it."""
@@ -264,7 +240,8 @@ class SoftMiningPixelSampler(PixelSampler):
 
     def statistics(self) -> dict[str, float | Float[Tensor, ""]]:
         """Numbers of the batch in flight for a person; empty where nothing was mined."""
-        return {} if self._last is None else self.miner.statistics(self._last[1])
+        feedback = self.in_flight.feedback
+        return {} if feedback is None else self.miner.statistics(feedback)
 
     @property
     def walkers(self) -> Walkers | None:
@@ -307,15 +284,11 @@ class SoftMiningPixelSampler(PixelSampler):
 
     def _load(self, image_batch: dict) -> ImageBatch:
         """The loaded images, prepared when the batch is another than before."""
-        if self._loaded is None or not self._is_loaded(image_batch):
+        if self._loaded is None or not same(image_batch, self._loaded.batch):
             self._loaded = None  # before the next are prepared, so that both are never held
             self._loaded = ImageBatch.of(image_batch, self.config)
             self._see(self._loaded.images)
         return self._loaded
-
-    def _is_loaded(self, image_batch: dict) -> bool:
-        """Whether the loaded images are these."""
-        return self._loaded is not None and self._loaded.is_of(image_batch)
 
     def _see(self, images: Images) -> None:
         """Have the densities of new images worked out, and name those that have no pixel to draw."""

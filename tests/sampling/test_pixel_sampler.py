@@ -124,10 +124,10 @@ def test_the_next_batch_is_begun_in_the_backward_pass(sampling_type: str) -> Non
     sampler, batch = make_sampler(sampling_type=sampling_type, draws_ahead=True), image_batch()
     for step in range(4):
         mined, yx = sampler.mine(batch, step)
-        assert not sampler.ahead.begun
+        assert not sampler.in_flight.ahead.begun
         predicted = mined["image"] + 0.1 * torch.ones((), requires_grad=True) * yx.sin().sum(-1, keepdim=True)
         mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), mined["image"], predicted).backward()
-        assert sampler.ahead.begun
+        assert sampler.in_flight.ahead.begun
 
 
 def test_statistics_are_of_the_batch_in_flight_though_the_next_is_drawn() -> None:
