@@ -39,6 +39,8 @@ def explain(error: Exception, parser: DataParserConfig) -> None:
     reason = (
         str(error) if isinstance(error, OSError | ValueError | AssertionError) else f"{type(error).__name__} {error}"
     )
+    if (image := _image_in(error)) is not None:
+        raise UserError(f"{reader} cannot read {image}: {reason}. Expected an image.") from error
     raise UserError(f"{reader} cannot read {parser.data.absolute()}: {reason}") from error
 
 
@@ -86,3 +88,9 @@ def _path_in(error: FileNotFoundError) -> Path | None:
     quoted = re.search(r"'(.+)'", str(error))
     name = error.filename or (quoted and quoted[1])
     return Path(name).absolute() if name else None
+
+
+def _image_in(error: Exception) -> Path | None:
+    """The image that imageio could not read; its message may not name it."""
+    called = (frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "imread")
+    return next((Path(frame.f_locals["uri"]).absolute() for frame in called if "uri" in frame.f_locals), None)

@@ -68,6 +68,20 @@ def test_an_image_that_cannot_be_used_is_named(scene: Path, split: str, damage: 
     assert "Expected" in str(caught.value)
 
 
+def with_line_ends_converted(path: Path) -> None:
+    """As by a version control that takes it for text."""
+    path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n"))
+
+
+@pytest.mark.parametrize("damage", [with_line_ends_converted, BAD_IMAGES["empty"][0], BAD_IMAGES["text"][0]])
+def test_the_first_image_which_the_parser_reads_itself_is_named_too(scene: Path, damage: Callable) -> None:
+    path = scene / "train" / "r_0.png"
+    damage(path)
+    with pytest.raises(UserError, match=f"blender-data cannot read {path}: .*Expected an image") as caught:
+        load(BlenderDataParserConfig(data=scene))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 BAD_MASKS = {
     "missing": (Path.unlink, "No such file"),
     "truncated": (cut, "truncated|cannot identify"),
