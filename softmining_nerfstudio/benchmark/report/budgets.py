@@ -62,14 +62,16 @@ def plot(study: Study, methods: Sequence[str], minutes: Sequence[float]) -> Figu
 
 
 def _final(study: Study, scene: str, method: str, budget: float, minus: str | None = None) -> SeedRange | None:
-    """The final PSNR of whole views over seeds, or how far it is above another method's of the same seed."""
+    """The final PSNR of whole views over seeds, or how far it is above another method's of the same seed and device."""
 
-    def psnr(run: Run, name: str) -> float | None:
-        measured = study.runs.get(run._replace(method=budget_name(name, budget)))
-        return None if measured is None else (measured[-1].final or {}).get("psnr")
+    def psnr(run: Run) -> float | None:
+        return (study.runs[run][-1].final or {}).get("psnr")
 
     def number(run: Run) -> Between | None:
-        mine, theirs = psnr(run, method), 0.0 if minus is None else psnr(run, minus)
+        mine, theirs = psnr(run), 0.0
+        if minus is not None:
+            other = budget_name(minus, budget)
+            theirs = psnr(run._replace(method=other)) if study.comparable(run, other, "seconds") else None
         return None if mine is None or theirs is None or not np.isfinite(mine - theirs) else exactly(mine - theirs)
 
     return study.seed_range([scene], budget_name(method, budget), Column("", number))

@@ -72,7 +72,8 @@ def write(study: Study, folder: Path, directory: Path, most_curves: int | None =
 def write_budgets(study: Study, methods: Sequence[str], minutes: Sequence[float], directory: Path) -> list[Path]:
     """Draw what budgets end with, as PNG and SVG into a directory."""
     with matplotlib.rc_context(STYLE):
-        return save({"budgets": budgets.plot(study, methods, minutes)}, directory)
+        timed = study.on_one_device()
+        return save({"budgets": budgets.plot(timed, methods, minutes)} if timed.scenes else {}, directory)
 
 
 def save(figures: dict[str, Figure], directory: Path) -> list[Path]:

@@ -48,6 +48,19 @@ def test_the_plot_is_written_and_linked(budgets: Path) -> None:
         assert text in svg
 
 
+def test_a_gain_over_another_device_is_left_out(budgets: Path) -> None:
+    """Seed 3 mined on a faster one."""
+    path = budgets / "measurements.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        fast = line["seed"] == 3 and line["method"].startswith("mined")
+        line |= {"device": "fast" if fast else "slow", "final": line["final"] and {"psnr": line["psnr"] + 5 * fast}}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    markdown, table = markdown_of(budgets, plots=budgets / "plots"), "chair: final PSNR (dB) of a training of so many"
+    assert cells(markdown, f"{table} seconds", "mined minus uniform")["15 s"] == "+3.00 (2 of 3)"
+    assert "fast trained chair, seed 3 (mined, 15 s, mined, 60 s)" in markdown
+
+
 def test_a_report_needs_no_run_of_the_longest_budget(budgets: Path) -> None:
     path = budgets / "measurements.jsonl"
     path.write_text("\n".join(line for line in path.read_text().splitlines() if "60 s" not in line) + "\n")
