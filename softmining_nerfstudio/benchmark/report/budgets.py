@@ -25,13 +25,16 @@ def tables(study: Study, methods: Sequence[str], minutes: Sequence[float]) -> li
     found = []
     for scene in study.scenes:
         rows = [
-            [method, *(range_text(_final(study, scene, method, budget), ".2f") for budget in minutes)]
+            [method, *(range_text(_final(study, scene, method, budget, methods[0]), ".2f") for budget in minutes)]
             for method in methods
         ]
         gains = [
             [
                 f"{method} minus {methods[0]}",
-                *(range_text(_final(study, scene, method, budget, methods[0]), "+.2f") for budget in minutes),
+                *(
+                    range_text(_final(study, scene, method, budget, methods[0], minus=True), "+.2f")
+                    for budget in minutes
+                ),
             ]
             for method in methods[1:]
         ]
@@ -45,7 +48,7 @@ def plot(study: Study, methods: Sequence[str], minutes: Sequence[float]) -> Figu
     looks = list(looks_of(study).values())
     for panel, scene in zip(figure.subplots(1, len(study.scenes), squeeze=False)[0], study.scenes, strict=True):
         for number, method in enumerate(methods):
-            ends = {budget: _final(study, scene, method, budget) for budget in minutes}
+            ends = {budget: _final(study, scene, method, budget, methods[0]) for budget in minutes}
             known = {60 * budget: end for budget, end in ends.items() if end is not None}
             look = looks[number]
             medians = [end.median.low for end in known.values()]
@@ -61,17 +64,22 @@ def plot(study: Study, methods: Sequence[str], minutes: Sequence[float]) -> Figu
     return figure
 
 
-def _final(study: Study, scene: str, method: str, budget: float, minus: str | None = None) -> SeedRange | None:
-    """The final PSNR of whole views over seeds, or how far it is above another method's of the same seed and device."""
+def _final(study: Study, scene: str, method: str, budget: float, first: str, minus: bool = False) -> SeedRange | None:
+    """The final PSNR of whole views over seeds, or how far it is above the first method's of the same seed.
+
+    A seed with which the first method trained on another device has no number.
+    """
+    other = budget_name(first, budget)
 
     def psnr(run: Run) -> float | None:
         return (study.runs[run][-1].final or {}).get("psnr")
 
     def number(run: Run) -> Between | None:
-        mine, theirs = psnr(run), 0.0
-        if minus is not None:
-            other = budget_name(minus, budget)
-            theirs = psnr(run._replace(method=other)) if study.comparable(run, other, "seconds") else None
+        reference = run._replace(method=other)
+        known = reference in study.runs
+        if (known or minus) and not study.comparable(run, other, "seconds"):
+            return None
+        mine, theirs = psnr(run), psnr(reference) if minus else 0.0
         return None if mine is None or theirs is None or not np.isfinite(mine - theirs) else exactly(mine - theirs)
 
     return study.seed_range([scene], budget_name(method, budget), Column("", number))

@@ -72,8 +72,7 @@ def write(study: Study, folder: Path, directory: Path, most_curves: int | None =
 def write_budgets(study: Study, methods: Sequence[str], minutes: Sequence[float], directory: Path) -> list[Path]:
     """Draw what budgets end with, as PNG and SVG into a directory."""
     with matplotlib.rc_context(STYLE):
-        timed = study.on_one_device()
-        return save({"budgets": budgets.plot(timed, methods, minutes)} if timed.scenes else {}, directory)
+        return save({"budgets": budgets.plot(study, methods, minutes)}, directory)
 
 
 def save(figures: dict[str, Figure], directory: Path) -> list[Path]:
