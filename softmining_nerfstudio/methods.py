@@ -19,7 +19,6 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
-from softmining_nerfstudio.training.schedule import CoolDownSchedulerConfig
 from softmining_nerfstudio.twins import DEVICE, sequential, soft_mining
 
 TWINS = {
@@ -116,8 +115,6 @@ def _lite() -> TrainerConfig:
     twin = soft_mining(nerfacto_lite.config, "softmining-lite")
     twin.max_num_iterations = LITE_STEPS // 2
     cast(NerfactoModelConfig, twin.pipeline.model).proposal_weights_anneal_max_num_iters = 250
-    for group in twin.optimizers.values():
-        cast(CoolDownSchedulerConfig, group["scheduler"]).warmup_steps = 20
     return twin
 
 
