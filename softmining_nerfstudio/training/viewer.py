@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import torch
-import viser.transforms as vtf
 from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.viewer.viewer import Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
 from torch import Tensor
@@ -25,11 +25,11 @@ from viser import ClientHandle, GuiApi, GuiEvent, GuiInputHandle
 
 from softmining_nerfstudio.mining.pixels.cells import GRID
 from softmining_nerfstudio.mining.walks import Diffusion, Langevin, Walk
-from softmining_nerfstudio.sampling.history import error_colours
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training import figures
 from softmining_nerfstudio.training.rendering import current_error
 from softmining_nerfstudio.training.viewpoint import before_the_scene
+from softmining_nerfstudio.training.walkers_in_scene import on_images
 
 SHARE = 0.02
 """Largest share of the time for drawing."""
@@ -112,7 +112,12 @@ class MiningPanel(ViewerControl):
 
     def _show_scene(self, client: ClientHandle) -> None:
         """Let a new browser look at the scene."""
-        before_the_scene(self._viewer.pipeline.datamanager.train_dataset.cameras).show(client)
+        before_the_scene(self._cameras).show(client)
+
+    @property
+    def _cameras(self) -> Cameras:
+        """Of the training images."""
+        return self._viewer.pipeline.datamanager.train_dataset.cameras
 
     @property
     def shown_image(self) -> int:
@@ -141,7 +146,7 @@ class MiningPanel(ViewerControl):
 
     def draw(self) -> None:
         """Draw walkers and plots as they are now. A plot of what is not known yet is not shown."""
-        points, colours = self._walkers()
+        points, colours = on_images(self.sampler.walkers, self._cameras, self._viewer)
         drawn = self._figures(self.image.value)
         with self._viewer.viser_server.atomic():
             self._viewer.viser_server.scene.add_point_cloud(
@@ -166,13 +171,13 @@ class MiningPanel(ViewerControl):
 
     def _error_now(self, image: int) -> Float[Tensor, "grid grid"]:
         """Error in the middle of each cell: no more rays than a small batch has, quick on a CPU, too."""
-        camera = self._viewer.pipeline.datamanager.train_dataset.cameras[image]
+        camera = self._cameras[image]
         row, column = (((torch.arange(GRID) + 0.5) * int(n) / GRID).long() for n in (camera.height, camera.width))
         return current_error(self._viewer.pipeline, image, row, column)
 
     def _height_by_width(self) -> float:
         """Aspect ratio of the shown image."""
-        camera = self._viewer.pipeline.datamanager.train_dataset.cameras[self.image.value]
+        camera = self._cameras[self.image.value]
         return float(camera.height / camera.width)
 
     def _show(self, shown: bool) -> None:
@@ -189,22 +194,6 @@ class MiningPanel(ViewerControl):
         with self._viewer.train_lock or contextlib.nullcontext():
             act()
 
-    def _walkers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions on the image planes in the viewer's world, and colours in [0, 1]."""
-        population, cameras = self.sampler.walkers, getattr(self._viewer, "camera_handles", {})
-        if population is None:
-            return np.zeros((0, 3)), np.zeros((0, 3))
-        points, errors = [np.zeros((0, 3))], [torch.zeros(0)]
-        for image, handle in cameras.items():
-            yx, error = population.yx[image], population.error[image]
-            alive = yx.isfinite().all(-1)
-            camera = self._viewer.pipeline.datamanager.train_dataset.cameras[image]
-            local = on_frustum(yx[alive], camera, self._viewer.config.camera_frustum_scale)
-            points.append(vtf.SO3(handle.wxyz).as_matrix() @ local.numpy().T.astype(float))
-            points[-1] = points[-1].T + handle.position
-            errors.append(error[alive])
-        return np.concatenate(points).astype(np.float32), error_colours(torch.cat(errors)).numpy()
-
 
 def _slider(gui: GuiApi, label: str, most: float, step: float, value: float) -> GuiInputHandle[Any]:
     """A slider from 0 with a readable mark at each end; viser's own marks are whole numbers."""
@@ -218,17 +207,3 @@ def _with_walk(
     """The settings with one number of a walk changed, whichever sampling type is at work now."""
     walk = config.langevin if kind is Langevin else config.diffusion
     return config.with_walk(replace(walk, **{field: value}))
-
-
-def on_frustum(yx: Float[Tensor, "n 2"], camera: Any, scale: float) -> Float[Tensor, "n 3"]:
-    """Pixels on the image plane of a camera frustum as viser draws it, in its own frame: right, down, ahead.
-
-    viser scales a frustum so that its volume does not depend on its angles: the plane with half sides x, y at depth 1
-    is divided by cbrt(x y / 3).
-    """
-    height, width = float(camera.height), float(camera.width)
-    y = float(camera.cx / camera.fx)  # what nerfstudio hands over as the tangent of half the vertical angle
-    x = y * float(camera.cx / camera.cy)
-    factor = scale / (x * y / 3) ** (1 / 3)
-    down, right = (yx / torch.tensor([height, width]) * 2 - 1).unbind(-1)
-    return torch.stack([right * x, down * y, torch.ones_like(right)], -1) * factor

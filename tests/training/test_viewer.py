@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 import viser
-from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.engine.trainer import Trainer
 from nerfstudio.viewer.utils import parse_object
@@ -26,7 +25,7 @@ from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training import viewer
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
-from softmining_nerfstudio.training.viewer import SHARE, WALKERS, MiningPanel, on_frustum
+from softmining_nerfstudio.training.viewer import SHARE, WALKERS, MiningPanel
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HAS_BROWSER = CHROMIUM is not None and importlib.util.find_spec("playwright") is not None
@@ -144,9 +143,9 @@ def test_live_shows_what_is_known_and_no_empty_plot(blender_scene: Path, monkeyp
     server = viser.ViserServer(port=free_port(), verbose=False)
     panel = MiningPanel(made.train_pixel_sampler)
     monkeypatch.setattr(panel, "_error_now", lambda image: torch.ones(4, 4))
-    monkeypatch.setattr(panel, "_height_by_width", lambda: 1.0)
     try:
-        panel._setup(SimpleNamespace(viser_server=server, train_lock=None, trainer=None))
+        pipeline = SimpleNamespace(datamanager=made)
+        panel._setup(SimpleNamespace(viser_server=server, train_lock=None, trainer=None, pipeline=pipeline))
         assert not any(handle.visible for handle in (panel.noise, panel.sampling, panel.redraw))
         panel.live.value = True
         wait_until(lambda: [plot.visible for plot in panel.plots] == [True, False, False])
@@ -168,16 +167,6 @@ def wait_until(is_so: Callable[[], bool]) -> None:
             return
         time.sleep(0.02)
     pytest.fail("the sampler was not changed within four seconds")
-
-
-def test_walkers_lie_on_the_image_plane_as_viser_draws_it() -> None:
-    camera = Cameras(torch.eye(4)[None, :3], 40.0, 40.0, 16.0, 12.0, width=32, height=24)[0]
-    corners = on_frustum(torch.tensor([[0.0, 0.0], [24.0, 32.0], [12.0, 16.0]]), camera, 0.1)
-    y = 16 / 40
-    x = y * 16 / 12
-    plane = 0.1 / np.cbrt(x * y / 3)
-    expected = torch.tensor([[-x, -y, 1], [x, y, 1], [0, 0, 1]]) * plane
-    torch.testing.assert_close(corners, expected.float())
 
 
 def test_nothing_is_drawn_while_nobody_looks_and_seldom_while_somebody_does(
