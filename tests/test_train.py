@@ -99,7 +99,7 @@ def test_the_headroom_of_a_trained_scene_is_told(trained: tuple[Path, str]) -> N
     gains = [float(rays) for rays in re.findall(r"pixels? +([\d.]+) *$", told, re.MULTILINE)]
     assert len(gains) == 7
     assert gains == sorted(gains, reverse=True)
-    assert gains[0] > 1.05  # an object before an empty background, of which a few steps have learnt little
+    assert gains[0] > 1.2  # an object before an empty background, of which a few steps have learnt little
 
 
 @pytest.mark.skipif(not HAS_OPEN3D, reason="Open3D, which ns-export uses, lacks system libraries here (see README)")

@@ -46,6 +46,11 @@ class Course:
         return getattr(self, self.unit)
 
     @property
+    def done(self) -> float:
+        """Fraction of the length that is done."""
+        return self.position / self.end
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to train."""
         return self.position >= self.end

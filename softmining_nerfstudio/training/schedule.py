@@ -32,7 +32,10 @@ class CoolDownSchedulerConfig(SchedulerConfig):
 
     _target: type = field(default_factory=lambda: CoolDownScheduler)
     warmup_steps: int = 0
-    """Larger starts more gently: steps over which the learning rate rises from 0."""
+    """Larger starts more gently: steps over which the learning rate rises from 0. Short trainings take fewer, see
+    warmup-share."""
+    warmup_share: float = 0.2
+    """Larger lets short trainings start more gently: the largest fraction of a training in which the rate rises."""
     final: float = 0.025
     """Larger anneals less: the learning rate after the cool-down, as a fraction of the optimizer's."""
     nerfstudio: SchedulerConfig = field(default_factory=lambda: MultiStepSchedulerConfig(milestones=()))
@@ -41,15 +44,17 @@ class CoolDownSchedulerConfig(SchedulerConfig):
     def __post_init__(self) -> None:
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps is {self.warmup_steps}; expected at least 0")
+        if not 0 < self.warmup_share <= 1:
+            raise ValueError(f"warmup_share is {self.warmup_share}; expected more than 0, at most 1")
         if not 0 <= self.final <= 1:
             raise ValueError(f"final is {self.final}; expected 0 to 1")
 
 
 class CoolDownScheduler(Scheduler):
-    """Follows a course, falling linearly in its cool-down.
+    """Follows a course, rising early in it and falling linearly in its cool-down.
 
     Args:
-        course: of the training. Without one there is no cool-down.
+        course: of the training. Without one there is no cool-down, and a warm-up of any length.
     """
 
     config: CoolDownSchedulerConfig
@@ -64,8 +69,8 @@ class CoolDownScheduler(Scheduler):
         config, course = self.config, self.course
 
         def factor(step: int) -> float:
-            risen = min((step + 1) / (config.warmup_steps + 1), 1.0)
-            cooled = course.cooled if course else 0.0
+            done, cooled = (course.done, course.cooled) if course else (0.0, 0.0)
+            risen = min(max((step + 1) / (config.warmup_steps + 1), done / config.warmup_share), 1.0)
             return risen * (1 - (1 - config.final) * cooled)
 
         return LambdaLR(optimizer, factor)

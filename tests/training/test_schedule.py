@@ -26,9 +26,19 @@ def rates(schedule: Any, course: Course, steps: int) -> list[float]:
 
 @pytest.mark.parametrize("unit", ["steps", "seconds"])
 def test_the_rate_rises_stays_and_falls(unit: str) -> None:
-    found = rates(CoolDownSchedulerConfig(warmup_steps=3, final=0.1), Course(10, unit, 0.4), 10)  # type: ignore[arg-type]
+    schedule = CoolDownSchedulerConfig(warmup_steps=3, warmup_share=1.0, final=0.1)
+    found = rates(schedule, Course(10, unit, 0.4), 10)  # type: ignore[arg-type]
     assert found[:7] == pytest.approx([0.5, 1.0, 1.5, 2, 2, 2, 2])
     assert found[7:] == pytest.approx([2 * (1 - 0.9 * share) for share in (0.25, 0.5, 0.75)])
+
+
+@pytest.mark.parametrize("unit", ["steps", "seconds"])
+def test_a_short_training_rises_in_a_fifth_of_it(unit: str) -> None:
+    found = rates(CoolDownSchedulerConfig(warmup_steps=100), Course(20, unit, 0.3), 20)  # type: ignore[arg-type]
+    assert found[1:6] == pytest.approx([0.5, 1.0, 1.5, 2, 2])
+    assert rates(CoolDownSchedulerConfig(warmup_steps=3), Course(20, "steps", 0.3), 5) == pytest.approx(
+        [0.5, 1, 1.5, 2, 2]
+    )
 
 
 def test_a_schedule_takes_the_warm_up_of_the_methods_own() -> None:
@@ -60,7 +70,7 @@ def test_a_checkpoint_keeps_numbers_alone(tmp_path) -> None:  # type: ignore[no-
     made.load_state_dict(torch.load(tmp_path / "schedule", weights_only=True))
 
 
-@pytest.mark.parametrize("options", [{"warmup_steps": -1}, {"final": 1.5}])
+@pytest.mark.parametrize("options", [{"warmup_steps": -1}, {"warmup_share": 0.0}, {"final": 1.5}])
 def test_numbers_out_of_range_are_refused(options: dict) -> None:
     with pytest.raises(ValueError, match="expected"):
         CoolDownSchedulerConfig(**options)
