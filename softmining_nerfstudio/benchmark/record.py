@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from softmining_nerfstudio.benchmark.errors import ResultsError
+from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run.suite_file import KINDS
 
 FILE_NAME = "suite.json"
 REQUIRED = ("steps", "methods", "scenes", "seeds", "baseline")
 """Settings that a report needs."""
+ASKED = {"scenes": "scene", "methods": "method", "seeds": "seed"}
+"""What a session asks for, every seed for every method on every scene, and the fields of a `Run`."""
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """A dictionary of `suite`, settings by name, and `sessions`, a list of command, data and environment.
+    """A dictionary of `suite`, settings by name, and `sessions`, a list of command, data, environment and ASKED.
 
     None if there is no such file.
 
@@ -40,6 +44,12 @@ def read(folder: Path) -> dict[str, Any] | None:
             "softmining-bench run writes a new one and keeps the measurements"
         ) from error
     return record
+
+
+def asked_for(record: dict[str, Any]) -> set[Run]:
+    """All runs that a session asked for; sessions of earlier versions do not tell."""
+    told = [session["asked"] for session in record["sessions"] if "asked" in session]
+    return {Run(*names) for asked in told for names in product(*(asked[name] for name in ASKED))}
 
 
 def write(folder: Path, record: dict[str, Any]) -> None:

@@ -34,7 +34,8 @@ def write_suite(folder: Path, scenes: tuple[str, ...] = ("chair",)) -> None:
     suite |= {"methods": dict.fromkeys(CURVES, ""), "scenes": dict.fromkeys(scenes, "")}
     folder.mkdir(parents=True)
     session = {"command": "softmining-bench run hand.toml", "data": None, "environment": {"torch": "2.0", "gpu": None}}
-    (folder / "suite.json").write_text(json.dumps({"suite": suite, "sessions": [session]}))
+    asked = {name: [*suite[name]] for name in ("scenes", "methods", "seeds")}
+    (folder / "suite.json").write_text(json.dumps({"suite": suite, "sessions": [session | {"asked": asked}]}))
 
 
 def write_run(

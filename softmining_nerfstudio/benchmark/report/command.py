@@ -15,7 +15,7 @@ import rich.table
 import tyro
 from rich.console import Console
 
-from softmining_nerfstudio.benchmark.report import budgets
+from softmining_nerfstudio.benchmark.report import budgets as budget_report
 from softmining_nerfstudio.benchmark.report import plots as drawing
 from softmining_nerfstudio.benchmark.report.about import about, notes
 from softmining_nerfstudio.benchmark.report.reading import ResultsFolder, read
@@ -50,11 +50,11 @@ def report(
             is malformed.
     """
     found = read(folder, clock, methods)
-    minutes: list[float] = found.record["suite"].get("minutes") or []
+    budgets = found.budgets
     named = list(dict.fromkeys(name.rpartition(", ")[0] for name in found.study.methods))  # without their budgets
-    tables = budgets.tables(found.study, named, minutes) if minutes else all_tables(found.study, targets)
+    tables = budget_report.tables(found.study, named, budgets) if budgets else all_tables(found.study, targets)
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
-    if not minutes:
+    if not budgets:
         console.print("\n".join([*verdicts(found.study), ""]))
     console.print("\n".join(about(found.record, found.study)), end="\n\n")
     for table in tables:
@@ -63,8 +63,8 @@ def report(
     if found.missing:
         console.print("\n".join(["", "Left out:", *found.missing]))
     drawn: list[Path] = []
-    if plots and minutes:
-        drawn = drawing.write_budgets(found.study, named, minutes, plots)
+    if plots and budgets:
+        drawn = drawing.write_budgets(found.study, named, budgets, plots)
     elif plots:
         drawn = drawing.write(found.study, folder, plots, None if methods else drawing.MOST_CURVES)
     if markdown:
@@ -88,7 +88,7 @@ def _markdown(found: ResultsFolder, tables: Sequence[Table], plots: Sequence[str
     def row(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    parts = [] if found.record["suite"].get("minutes") else [f"**{verdict}**" for verdict in verdicts(found.study)]
+    parts = [] if found.budgets else [f"**{verdict}**" for verdict in verdicts(found.study)]
     parts.append("\n\n".join(about(found.record, found.study)))
     for table in tables:
         rule = ["---", *["---:"] * (len(table.header) - 1)]

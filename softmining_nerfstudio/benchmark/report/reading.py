@@ -11,7 +11,6 @@ from typing import Any
 
 from softmining_nerfstudio.benchmark import record
 from softmining_nerfstudio.benchmark.errors import NoResultsError, ResultsError
-from softmining_nerfstudio.benchmark.report.asked import asked_for
 from softmining_nerfstudio.benchmark.report.speedup import Curve
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, CLOCK_AXES, STOCK, ClockName, Study
 from softmining_nerfstudio.benchmark.results import Measurement, Run, load
@@ -28,6 +27,12 @@ class ResultsFolder:
     missing: list[str]
     """The runs that the study leaves out, and why."""
 
+    @property
+    def budgets(self) -> list[float]:
+        """The budgets of a suite with several, minutes; its report has a column for each."""
+        minutes = self.record["suite"].get("minutes") or []
+        return minutes if len(minutes) > 1 else []
+
 
 def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -> ResultsFolder:
     """Read a results folder; `report` describes arguments and errors."""
@@ -41,7 +46,7 @@ def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -
     shown = [name for name in suite["methods"] if not methods or name in {*methods, suite["baseline"]}]
 
     errors = {failure.run: failure.error for failure in failures}
-    wanted = asked_for(written) | {m.run for m in measurements} | errors.keys()
+    wanted = record.asked_for(written) | {m.run for m in measurements} | errors.keys()
     planned = [run for run in map(Run._make, product(suite["scenes"], shown, suite["seeds"])) if run in wanted]
     measured = {run: [m for m in measurements if m.run == run] for run in planned}
     reasons = {run: _why_missing(measured[run], errors.get(run), suite["steps"] or "as many as fit") for run in planned}

@@ -60,9 +60,8 @@ def compare(
     command.require_count("--jobs", jobs)
     command.require_seeds(seeds)
     capture = look_at(data, parser)
-    suite = suite_of(capture, methods, steps, tuple(dict.fromkeys(seeds)), minutes)
-    if save_suite is not None:
-        _save(suite, save_suite)
+    asked = suite_of(capture, methods, steps, tuple(dict.fromkeys(seeds)), minutes)
+    suite = asked.with_budgets()
     folder = output or Path("results") / f"compare-{file_name(capture.name)}"
     console = Console(highlight=False)
     side = f", shrunk from {capture.side} pixels by {capture.scale:g}" if capture.scale < 1 else ""
@@ -72,6 +71,8 @@ def compare(
     gpus = [device for device in all_devices() if device.entry is not None]
     jobs = jobs or (min(len(gpus), len(suite.seeds)) if gpus else min(os.cpu_count() or 1, len(suite.methods)))
     tasks = plan.checked(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), None, folder)
+    if save_suite is not None:
+        _save(asked, save_suite)
     plot = LivePlot(tuple(suite.methods), steps if minutes is None else None)
     status = session.train(suite, tasks, None, folder, session.here(jobs), plot)
     if status != session.STOPPED:

@@ -14,7 +14,7 @@ from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.report.study import STOCK
 from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.benchmark.run.suite import LEAST_BETWEEN, Source, Suite, file_name
-from softmining_nerfstudio.benchmark.run.suite_file import LONGEST_NAME
+from softmining_nerfstudio.benchmark.run.suite_file import LONGEST_NAME, MINUTES
 from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
 from softmining_nerfstudio.training import parsing
 from softmining_nerfstudio.training.questions import refuse_questions
@@ -28,8 +28,6 @@ LONGEST_SIDE = 504
 """Pixels. Larger images are shrunk, so that two cores evaluate a view in seconds."""
 MEASUREMENTS, RENDERS = 20, 5
 """Of a run, besides those before its first step."""
-STEPS_BETWEEN, MOST_STEPS = 50, 1_000_000
-"""Between two measurements, and of a run, if it takes minutes."""
 COMMAND = "softmining-bench compare"
 
 
@@ -110,6 +108,8 @@ def suite_of(
     Raises:
         SuiteError: a method has no such name, or no such length.
     """
+    if minutes is not None and not MINUTES.fits([minutes]):
+        raise SuiteError(f"--minutes is {minutes:g}; expected a number above 0")
     if minutes is not None and STOCK in methods:
         raise SuiteError(f"--minutes: {STOCK}'s own training lasts for steps; leave out one of both")
     for name in methods:
@@ -117,14 +117,16 @@ def suite_of(
             raise SuiteError(f"--methods has {name!r}. Allowed: {', '.join(METHODS)}")
     arguments = [] if capture.scale == 1 else ["--pipeline.datamanager.camera-res-scale-factor", str(capture.scale)]
     named = dict.fromkeys([BASELINE, *methods])
-    every = max(min(LEAST_BETWEEN, steps), steps // MEASUREMENTS)
-    if minutes is not None:
-        arguments += ["--minutes", f"{minutes:g}"]
-        steps, every = MOST_STEPS, STEPS_BETWEEN
+    if minutes is None:
+        every = max(min(LEAST_BETWEEN, steps), steps // MEASUREMENTS)
+        renders_every = max(1, steps // every // RENDERS)
+    else:
+        every, renders_every = max(1, round(60 * minutes / MEASUREMENTS)), MEASUREMENTS // RENDERS
     return Suite(
         Source(Path(COMMAND), ""),
         method=METHOD,
-        steps=steps,
+        steps=steps if minutes is None else 0,
+        minutes=() if minutes is None else (minutes,),
         methods={name: _words(name, capture.kind, steps) for name in named},
         scenes={capture.name: shlex.join(capture.words)},
         baseline=BASELINE,
@@ -133,7 +135,7 @@ def suite_of(
         measure_every=every,
         eval_pixels=10000,
         final_views=3,
-        render_every=max(1, steps // every // RENDERS) if minutes is None else 1,
+        render_every=renders_every,
         seeds=tuple(seeds),
     )
 

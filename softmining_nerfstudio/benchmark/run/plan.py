@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def checked(suite: Suite, runs: Sequence[Run], data: Path | None, folder: Path, 
     tasks = tasks_of(suite, runs, data, folder)
     require_parsable(suite, tasks)
     if has_data:
-        require_strip_view(suite, tasks)
+        require_views(suite, tasks)
     return tasks
 
 
@@ -70,13 +70,13 @@ def require_parsable(suite: Suite, tasks: Sequence[Task]) -> None:
             )
 
 
-def require_strip_view(suite: Suite, tasks: Sequence[Task]) -> None:
-    """Check that every scene has the held-out view to render. The first view is there if any is.
+def require_views(suite: Suite, tasks: Sequence[Task]) -> None:
+    """Check that every scene has held-out views, and the one to render among them.
 
     Raises:
-        SuiteError: a scene has fewer views, or cannot be read.
+        SuiteError: a scene has none, or fewer, or cannot be read.
     """
-    for task in {task.scene: task for task in tasks}.values() if suite.strip_view else ():
+    for task in {task.scene: task for task in tasks}.values():
         datamanager = configure(task).pipeline.datamanager
         parser = getattr(datamanager, "dataparser")  # noqa: B009 (a field of every data manager that draws rays)
         parser.data = datamanager.data or parser.data
@@ -86,13 +86,21 @@ def require_strip_view(suite: Suite, tasks: Sequence[Task]) -> None:
                 views = len(parser.setup().get_dataparser_outputs(split="test").image_filenames)
         except Exception as error:  # every parser has errors of its own
             raise SuiteError(f"{where}: the scene cannot be read: {str(error) or type(error).__name__}") from error
+        if not views:
+            raise SuiteError(
+                f"{where}: the scene has no held-out views to measure on; expected some. nerfstudio-data --eval-mode "
+                "interval holds out every eighth image"
+            )
         if suite.strip_view >= views:
             line = suite.source.where("strip_view")
             raise SuiteError(f"{line}: strip_view is {suite.strip_view}, but {where} has the views 0 to {views - 1}")
 
 
-def record_suite(suite: Suite, data: Path | None, folder: Path, machine: dict[str, Any]) -> None:
+def record_suite(suite: Suite, runs: Collection[Run], data: Path | None, folder: Path, machine: dict[str, Any]) -> None:
     """Write `suite.json`. It accepts new methods, scenes and seeds, and lists a session that differs from the last one.
+
+    Args:
+        runs: Those that the session is asked for.
 
     Raises:
         SuiteError: the folder holds the results of another suite.
@@ -101,7 +109,8 @@ def record_suite(suite: Suite, data: Path | None, folder: Path, machine: dict[st
     known = record.read(folder) or {"suite": {}, "sessions": []}
     known["suite"] = _merged(suite, known["suite"], folder)
     command = shlex.join(["softmining-bench", *sys.argv[1:]])
-    session = {"command": command, "data": data and str(data), "environment": machine}
+    asked = {name: list(dict.fromkeys(getattr(run, of) for run in runs)) for name, of in record.ASKED.items()}
+    session = {"command": command, "data": data and str(data), "environment": machine, "asked": asked}
     if session not in known["sessions"][-1:]:
         known["sessions"].append(session)
     record.write(folder, known)

@@ -77,7 +77,7 @@ def train(
         waiting, measured = runner.pending(tasks, folder)
         workers = hire(folder, measured)
         try:
-            plan.record_suite(suite, data, folder, environment() | workers.about)
+            plan.record_suite(suite, [task.run for task in tasks], data, folder, environment() | workers.about)
             finished = f"{len(tasks) - len(waiting)} of {len(tasks)} runs are finished"
             console.print(f"{finished}; results go to {folder}", markup=False, soft_wrap=True)
             failures = runner.execute(waiting, folder, workers, console, plot)

@@ -61,7 +61,7 @@ class Suite:
     arguments: str = ""
     """Words that all commands share."""
     measure_every: int = 100
-    """Steps between measurements. The first comes before training, the last after it."""
+    """Steps between measurements; with `minutes` seconds. The first comes before training, the last after it."""
     eval_pixels: int = 20000
     """Held-out pixels that a measurement evaluates. They come from all held-out views and are the same for all runs."""
     final_views: int = 10
@@ -72,7 +72,7 @@ class Suite:
     """Measurements between two renders."""
     seeds: tuple[int, ...] = (1, 2, 3)
     minutes: tuple[float, ...] = ()
-    """Budgets, in place of steps: each method trains once for each of them, see `with_budgets`."""
+    """Budgets, in place of steps: each method trains once for each of them."""
     tuned_baseline: str | None = None
     """The baseline with tuned settings, if the suite has one."""
 
@@ -88,17 +88,24 @@ class Suite:
         return replace(self, steps=steps, measure_every=max(every, min(LEAST_BETWEEN, self.measure_every)))
 
     def with_budgets(self) -> Suite:
-        """The suite with each method once for each budget, if it has any; the references train for the longest."""
+        """The suite with each method once for each budget, if it has any; the references train for the longest.
+
+        Names tell the budget if there are several.
+        """
         if not self.minutes:
             return self
+
+        def named(method: str, budget: float) -> str:
+            return budget_name(method, budget) if len(self.minutes) > 1 else method
+
         methods = {
-            budget_name(name, budget): f"{words} --minutes {budget:g}"
+            named(name, budget): f"{words} --minutes {budget:g}"
             for name, words in self.methods.items()
             for budget in self.minutes
         }
         longest = self.minutes[-1]
-        tuned = self.tuned_baseline and budget_name(self.tuned_baseline, longest)
-        return replace(self, methods=methods, baseline=budget_name(self.baseline, longest), tuned_baseline=tuned)
+        tuned = self.tuned_baseline and named(self.tuned_baseline, longest)
+        return replace(self, methods=methods, baseline=named(self.baseline, longest), tuned_baseline=tuned)
 
     def runs(self, methods: Collection[str], scenes: Collection[str], seeds: Collection[int]) -> list[Run]:
         """The chosen runs. The methods of a scene and seed follow one another, so that they meet the same machine.
@@ -134,16 +141,21 @@ class Suite:
                     raise SuiteError(f"{where}: there is no {path} for the scene {scene!r}. {_holds(path.parent)}")
 
     def paths(self, scene: str, data: Path | None) -> list[str]:
-        """The paths of a scene that the folder of the data takes part in.
+        """What a scene reads: the values of --data, and of other options that have the folder of the data in them.
 
         Raises:
             SuiteError: there is no such folder.
         """
-        words = [word for word in shlex.split(self.scenes[scene]) if DATA in word]
-        if words and data is None:
+        values, before = [], ""
+        for word in shlex.split(self.scenes[scene]):
+            option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+            if equals and (option == "--data" or DATA in value):
+                values.append(value)
+            before = word
+        if data is None and any(DATA in value for value in values):
             where = self.source.where(scene, "scenes")
             raise SuiteError(f"{where}: the scene {scene!r} needs the folder of the data: add --data DIR")
-        return [word.replace(DATA, str(data)) for word in words]
+        return [value.replace(DATA, str(data)) for value in values]
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON types."""

@@ -21,6 +21,7 @@ class Task:
     """Folder of the results."""
     steps: int
     measure_every: int
+    """In the unit of the length, as every position in the training."""
     eval_pixels: int
     final_views: int
     strip_view: int | None
@@ -56,11 +57,13 @@ class Task:
         """How much of the length a measurement has."""
         return measurement.step if self.minutes is None else min(measurement.seconds, self.length)
 
-    def is_due(self, step: int, last: bool = False) -> bool:
-        """Whether to measure after this step; always after the last one."""
-        return step % self.measure_every == 0 or last
+    def number(self, position: float) -> int:
+        """The number of the measurement that was due last at this position; the one before the first step is 0.
 
-    def is_shown(self, step: int, last: bool = False) -> bool:
+        One more is made after the last step.
+        """
+        return int(position // self.measure_every)
+
+    def is_shown(self, number: int, last: bool = False) -> bool:
         """Whether to render the strip's view at this measurement."""
-        due = step % (self.measure_every * self.render_every) == 0 or last
-        return due and self.strip_view is not None
+        return (number % self.render_every == 0 or last) and self.strip_view is not None

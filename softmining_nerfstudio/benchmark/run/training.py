@@ -47,7 +47,7 @@ class MeasuredTrainer(SoftMiningTrainer):
         super().__init__(config, **options)
         self.task = task
         self.clock = Clock(self.device)
-        self.peak_memory = 0
+        self.number = self.peak_memory = 0
         if last is not None:
             self.clock.seconds, self.clock.cpu_seconds = last.seconds, last.cpu_seconds
             self.peak_memory = last.peak_memory
@@ -66,6 +66,7 @@ class MeasuredTrainer(SoftMiningTrainer):
         """Measure before the first step, then train."""
         wait_for_workers(self.pipeline.datamanager)
         forget_peak_memory(self.clock.device)
+        self.number = self.task.number(self.course.position)
         if self._start_step == 0:
             self.measure(0)
         self.clock.start()
@@ -77,8 +78,9 @@ class MeasuredTrainer(SoftMiningTrainer):
 
     def after_step(self, step: int) -> None:
         """Measure if it is time, off the clock, and leave a checkpoint."""
-        last = self.course.finished
-        if self.task.is_due(step + 1, last):
+        last, number = self.course.finished, self.task.number(self.course.position)
+        if number > self.number or last:
+            self.number = number
             self.clock.stop()
             self.measure(step + 1)
             if not last:
@@ -90,7 +92,7 @@ class MeasuredTrainer(SoftMiningTrainer):
         task, model, datamanager = self.task, self.pipeline.model, self.pipeline.datamanager
         self.peak_memory = max(self.peak_memory, peak_memory(self.clock.device))
         last = self.course.finished
-        shown = task.is_shown(step, last)
+        shown = task.is_shown(self.number, last)
         path, mined = Path("renders") / task.name / f"step-{step:06d}.png", {}
         with evaluation.undisturbed(self.pipeline):
             psnr = self.pixels.psnr(model)

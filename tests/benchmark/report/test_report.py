@@ -141,10 +141,11 @@ def test_a_damaged_suite_is_named(folder: Path, text: str) -> None:
         report(folder)
 
 
-def only(folder: Path, *options: str) -> None:
+def only(folder: Path, *asked: dict[str, list]) -> None:
     """Let the sessions have asked for less than the whole suite."""
     record = json.loads((folder / "suite.json").read_text())
-    record["sessions"] = [record["sessions"][0] | {"command": f"softmining-bench run hand.toml {o}"} for o in options]
+    (session,) = record["sessions"][:1]
+    record["sessions"] = [session | {"asked": session["asked"] | less} for less in asked]
     (folder / "suite.json").write_text(json.dumps(record))
 
 
@@ -153,12 +154,12 @@ def test_what_no_session_asked_for_is_not_listed(folder: Path) -> None:
     gone = [line for line in lines if '"worse"' not in line and '"tuned"' not in line]
     (folder / "measurements.jsonl").write_text("\n".join(gone) + "\n")
     assert "chair, tuned, seed 1: not started\n- chair, tuned, seed 2" in markdown_of(folder)
-    only(folder, "--only-methods uniform mined --jobs 2", "--only_methods=tuned --seeds 2")
+    only(folder, {"methods": ["uniform", "mined"]}, {"methods": ["tuned"], "seeds": [2]})
     assert markdown_of(folder).count("not started") == 1
     assert "chair, tuned, seed 2: not started" in markdown_of(folder)
-    only(folder, "--only-methods uniform mined")
+    only(folder, {"methods": ["uniform", "mined"]})
     assert "Left out" not in markdown_of(folder)
-    only(folder, "--only-methods mined")
+    only(folder, {"methods": ["mined"]})
     (folder / "measurements.jsonl").write_text("\n".join(line for line in gone if "uniform" not in line) + "\n")
     with pytest.raises(ResultsError, match=r"baseline uniform .*\n--only-methods left it out"):
         report(folder)

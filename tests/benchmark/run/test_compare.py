@@ -7,7 +7,7 @@ import pytest
 
 from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.errors import SuiteError
-from softmining_nerfstudio.benchmark.run import command, suite_file
+from softmining_nerfstudio.benchmark.run import command, plan, suite_file
 from softmining_nerfstudio.benchmark.run.compare import compare, set_apart
 from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.benchmark.run.own_data import LONGEST_SIDE, Capture, look_at, suite_of
@@ -65,9 +65,15 @@ def test_nerfstudios_learning_rate_falls_over_the_whole_training() -> None:
 
 
 def test_a_comparison_may_take_minutes_but_not_of_nerfstudios_own_training(tmp_path: Path) -> None:
-    suite = suite_of(capture(), ["dmc"], 1000, [1], minutes=0.5)
-    assert parse(suite.command("dmc", "fern", None)).minutes == 0.5
+    suite = suite_of(capture(), ["dmc"], 1000, [1], minutes=2)
+    assert parse(suite.with_budgets().command("dmc", "fern", None)).minutes == 2
     assert reloaded(suite, tmp_path) == suite
+    (task, *_) = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, [1]), None, tmp_path)
+    numbers = [task.number(position) for position in range(0, 120, 2)]
+    assert sorted(set(numbers)) == [*range(20)]  # however fast the steps are; one more at the end
+    assert [number for number in range(20) if task.is_shown(number)] == [0, 4, 8, 12, 16]
+    with pytest.raises(SuiteError, match="--minutes is 0; expected a number above 0"):
+        suite_of(capture(), ["dmc"], 1000, [1], minutes=0)
     with pytest.raises(SuiteError, match="nerfstudio's own training lasts for steps"):
         suite_of(capture(), ["dmc", "nerfstudio"], 1000, [1], minutes=0.5)
 
@@ -107,6 +113,9 @@ def test_a_file_is_not_replaced_by_another_suite(blender_scene: Path, tmp_path: 
     with pytest.raises(SuiteError, match=r"mine\.toml holds something else"):
         compare(data=blender_scene, save_suite=taken, output=tmp_path / "results")
     assert taken.read_text() == "mine"
+    with pytest.raises(SuiteError, match="--minutes"):
+        compare(data=blender_scene, minutes=0, save_suite=tmp_path / "new.toml")
+    assert not (tmp_path / "new.toml").exists()
 
 
 def test_a_comparison_reports_and_its_saved_suite_trains_the_same(

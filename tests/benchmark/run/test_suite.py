@@ -12,6 +12,7 @@ from softmining_nerfstudio.benchmark import environment
 from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run import plan, suite_file
+from softmining_nerfstudio.benchmark.run.suite import Suite
 
 CONFIGS = Path(softmining_nerfstudio.__file__).parents[1] / "configs"
 GOOD = """\
@@ -79,13 +80,14 @@ def test_every_seed_begins_with_another_method(path: Path) -> None:
     assert orders == [names, names[3:] + names[:3], names[6:] + names[:6]]
 
 
-def test_measurements_come_before_the_first_and_after_the_last_step(path: Path) -> None:
+def test_measurements_are_evenly_spaced_and_some_of_them_are_shown(path: Path) -> None:
     suite = suite_file.load(path)
     tasks = plan.tasks_of(suite, [Run("disc", "uniform", 7), Run("disc", "uniform", 4)], Path("data"), Path("out"))
-    assert [step for step in range(101) if tasks[0].is_due(step, last=step == 100)] == [0, 30, 60, 90, 100]
+    assert [step for step in range(1, 101) if tasks[0].number(step) > tasks[0].number(step - 1)] == [30, 60, 90]
     assert [task.strip_view for task in tasks] == [None, 0]  # only the first seed's
     rare = replace(tasks[1], render_every=2)
-    assert [step for step in range(101) if rare.is_shown(step, last=step == 100)] == [0, 60, 100]  # the last one, too
+    assert [number for number in range(4) if rare.is_shown(number)] == [0, 2]
+    assert rare.is_shown(3, last=True)
     assert (suite.with_steps(1000).measure_every, suite.with_steps(20).measure_every) == (300, 10)
 
 
@@ -102,6 +104,12 @@ def test_each_method_trains_once_for_each_budget(path: Path) -> None:
     }
     with pytest.raises(SuiteError, match="last for minutes"):
         suite.with_steps(10)
+
+
+def test_a_single_budget_leaves_methods_their_names(path: Path) -> None:
+    path.write_text(GOOD.replace("steps = 100\n", "minutes = [0.5]\n"))
+    suite = suite_file.load(path).with_budgets()
+    assert (suite.baseline, suite.methods["uniform"]) == ("uniform", "--sampling-type uniform --minutes 0.5")
 
 
 def test_a_suite_has_steps_or_minutes(path: Path) -> None:
@@ -161,6 +169,31 @@ def test_a_suite_that_cannot_be_run_is_refused_with_line_and_remedy(
         prepare(path, blender_scene.parent)
 
 
+@pytest.mark.parametrize("option", ["--data ", "--data="])
+def test_a_scene_that_names_its_own_folder_is_looked_at(path: Path, blender_scene: Path, option: str) -> None:
+    path.write_text(GOOD.replace("--data {data}/disc", f"{option}{blender_scene}"))
+    assert suite_file.load(path).paths("disc", None) == [str(blender_scene)]
+    prepare(path, None)  # type: ignore[arg-type]
+    path.write_text(GOOD.replace("--data {data}/disc", f"{option}/nowhere/disc"))
+    with pytest.raises(SuiteError, match=r"line 13.*there is no /nowhere/disc"):
+        prepare(path, None)  # type: ignore[arg-type]
+
+
+def test_a_scene_without_held_out_views_is_refused(path: Path, blender_scene: Path, tmp_path: Path) -> None:
+    """nerfstudio holds out none of nine images or fewer."""
+    frames = json.loads((blender_scene / "transforms_train.json").read_text())["frames"]
+    for frame in frames:
+        frame["file_path"] = str(blender_scene / f"{frame['file_path']}.png")
+    camera = {"w": 24, "h": 24, "cx": 12, "cy": 12, "fl_x": 33, "fl_y": 33}
+    (tmp_path / "disc").mkdir()
+    (tmp_path / "disc" / "transforms.json").write_text(json.dumps({**camera, "frames": frames}))
+    path.write_text(GOOD.replace("blender-data", "nerfstudio-data"))
+    with pytest.raises(SuiteError, match=r"line 13.*no held-out views.*--eval-mode interval"):
+        prepare(path, tmp_path)
+    path.write_text(GOOD.replace("blender-data", "nerfstudio-data --eval-mode interval"))
+    prepare(path, tmp_path)
+
+
 def test_a_suite_without_its_data_is_refused(path: Path) -> None:
     with pytest.raises(SuiteError, match=r"line 13.*'disc'.*--data"):
         prepare(path, None)  # type: ignore[arg-type]
@@ -170,29 +203,34 @@ def test_a_suite_without_its_data_is_refused(path: Path) -> None:
 
 def test_methods_can_be_added_to_results_but_not_changed(path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    plan.record_suite(suite_file.load(path), None, folder, {"cpu": "old"})
+    record(suite_file.load(path), folder, "old")
     path.write_text(GOOD.replace("[scenes]", "more = ''\n[scenes]").replace("seeds = [4, 7]", "seeds = [7, 1]"))
-    plan.record_suite(suite_file.load(path), None, folder, {"cpu": "new"})
+    record(suite_file.load(path), folder, "new")
     recorded = json.loads((folder / "suite.json").read_text())
     assert recorded["suite"]["methods"]["more"] == ""
     assert recorded["suite"]["seeds"] == [4, 7, 1]
     assert [session["environment"]["cpu"] for session in recorded["sessions"]] == ["old", "new"]
+    assert [session["asked"]["seeds"] for session in recorded["sessions"]] == [[4, 7], [7, 1]]
     for before, after in {"steps = 100": "steps = 99", "type uniform": "type edges"}.items():
         path.write_text(GOOD.replace(before, after))
         with pytest.raises(SuiteError, match=r"line \d.*--output"):
-            plan.record_suite(suite_file.load(path), None, folder, {})
+            record(suite_file.load(path), folder)
 
 
 def test_a_session_is_noted_if_it_differs_from_the_last(path: Path, tmp_path: Path) -> None:
     suite, folder = suite_file.load(path), tmp_path / "out"
-    for machine in ({"cpu": "a"}, {"cpu": "a"}, {"cpu": "b"}, {"cpu": "a"}):
-        plan.record_suite(suite, Path("data"), folder, machine)
+    for cpu in ("a", "a", "b", "a"):
+        record(suite, folder, cpu, Path("data"))
     sessions = json.loads((folder / "suite.json").read_text())["sessions"]
     assert [(session["data"], session["environment"]["cpu"]) for session in sessions] == [
         ("data", "a"),
         ("data", "b"),
         ("data", "a"),
     ]
+
+
+def record(suite: Suite, folder: Path, cpu: str = "", data: Path | None = None) -> None:
+    plan.record_suite(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), data, folder, {"cpu": cpu})
 
 
 def test_names_of_different_runs_never_collide(path: Path) -> None:
