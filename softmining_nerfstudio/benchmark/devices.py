@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+ON = " on "
+"""Between the name of a device and that of its machine."""
 
 
 class Device(NamedTuple):
@@ -27,21 +29,22 @@ class Device(NamedTuple):
 
 
 def all_devices() -> list[Device]:
-    """The GPUs that this process may use, in CUDA's order; the processor if there are none."""
+    """The GPUs that this process may use, in CUDA's order; the processor if CUDA has none, or cannot start."""
+    if not torch.cuda.is_available():
+        return [Device(name_of(torch.device("cpu")), None)]
     entries = _entries()
-    gpus = [Device(_gpu(i, entries), _entry(i, entries)) for i in range(torch.cuda.device_count())]
-    return gpus or [Device(processor(), None)]
+    return [Device(_gpu(i, entries), _entry(i, entries)) for i in range(torch.cuda.device_count())]
 
 
 def name_of(device: torch.device) -> str:
-    """The name of the device that trains in this process, as `all_devices` has it."""
+    """The name of the device that trains in this process, as `all_devices` has it. No other device has that name."""
     if device.type == "cuda":
         return _gpu(device.index or 0, _entries())
-    return processor() if device.type == "cpu" else str(device)
+    return f"{processor() if device.type == 'cpu' else device}{ON}{platform.node()}"
 
 
 def _entries() -> list[str]:
-    """The GPUs that CUDA_VISIBLE_DEVICES lists, by index or UUID; empty: all of them."""
+    """The GPUs that CUDA_VISIBLE_DEVICES lists, by index or UUID; none where it is not set."""
     return [entry.strip() for entry in os.environ.get(VISIBLE, "").split(",") if entry.strip()]
 
 
@@ -50,7 +53,9 @@ def _entry(index: int, entries: list[str]) -> str:
 
 
 def _gpu(index: int, entries: list[str]) -> str:
-    return f"{torch.cuda.get_device_name(index)} (GPU {_entry(index, entries)})"
+    """The model of a GPU, and the beginning of its UUID; of a part of a GPU (MIG) all of it."""
+    gpu, entry = torch.cuda.get_device_properties(index), _entry(index, entries)
+    return f"{gpu.name} ({entry if entry.startswith('MIG-') else f'GPU-{str(gpu.uuid)[:8]}'})"
 
 
 def processor() -> str:

@@ -120,8 +120,9 @@ def _fits(value: object, kind: Any) -> bool:
 def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
     """The measurements and failures in a results folder, in the order of runs and steps.
 
-    A run that goes on from a checkpoint may measure a step twice: the later line counts. A failure counts until its run
-    measures again, and never if the run has its final measurement. An unfinished last line does not count.
+    A run that goes on from a checkpoint may measure a step twice: the later line counts; and it may end earlier than it
+    had come, if it lasts for minutes. A failure counts until its run measures again, and never if the run has its final
+    measurement. An unfinished last line does not count.
 
     Raises:
         ResultsError: another line is not a record; the message names file and line.
@@ -150,5 +151,6 @@ def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
             failures.pop(record.run, None)
             measurements[record.run, record.step] = record
     ordered = sorted(measurements.values(), key=lambda m: (m.run, m.step))
-    finished = {measurement.run for measurement in ordered if measurement.final is not None}
-    return ordered, sorted((failures[run] for run in failures.keys() - finished), key=lambda failure: failure.run)
+    ends = {measurement.run: measurement.step for measurement in ordered if measurement.final is not None}
+    kept = [measurement for measurement in ordered if measurement.step <= ends.get(measurement.run, measurement.step)]
+    return kept, sorted((failures[run] for run in failures.keys() - ends.keys()), key=lambda failure: failure.run)

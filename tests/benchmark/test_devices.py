@@ -2,9 +2,11 @@
 
 import json
 import os
+import platform
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,12 +15,13 @@ from rich.console import Console
 from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.devices import Device, all_devices, name_of
 from softmining_nerfstudio.benchmark.environment import environment
-from softmining_nerfstudio.benchmark.run import runner
+from softmining_nerfstudio.benchmark.run import local, runner
 from softmining_nerfstudio.benchmark.run.local import LocalWorkers
 from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.benchmark.run.turns import Turns
 
 CARDS = ("A100", "A100", "T4")
+UUIDS = ("0a0a0a0a", "1b1b1b1b", "2c2c2c2c")
 STAND_IN = """
 import json, os, sys, time
 from pathlib import Path
@@ -35,23 +38,28 @@ append(Path(task["folder"]), Measurement(
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three GPUs; CUDA counts and numbers those that CUDA_VISIBLE_DEVICES leaves."""
 
-    def visible() -> list[str]:
+    def visible() -> list[int]:
         entries = os.environ.get("CUDA_VISIBLE_DEVICES")
         if entries is None:
-            return list(CARDS)
-        return [CARDS[int(e) if e.isdigit() else int(e[-1])] for e in entries.split(",") if e]
+            return [*range(len(CARDS))]
+        return [int(e.strip()[-1]) for e in entries.split(",") if e]
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible()))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index=0: visible()[index])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(visible()))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu(visible()[index]))
+
+
+def gpu(number: int) -> SimpleNamespace:
+    return SimpleNamespace(name=CARDS[number], uuid=f"{UUIDS[number]}-9b5e-11ee-b9d1-0242ac120002")
 
 
 @pytest.mark.parametrize(
     ("visible", "expected"),
     [
-        (None, {"0": "A100 (GPU 0)", "1": "A100 (GPU 1)", "2": "T4 (GPU 2)"}),
-        ("2, 0", {"2": "T4 (GPU 2)", "0": "A100 (GPU 0)"}),
-        ("GPU-aa2,MIG-bb1", {"GPU-aa2": "T4 (GPU GPU-aa2)", "MIG-bb1": "A100 (GPU MIG-bb1)"}),
+        (None, {"0": "A100 (GPU-0a0a0a0a)", "1": "A100 (GPU-1b1b1b1b)", "2": "T4 (GPU-2c2c2c2c)"}),
+        ("2, 0", {"2": "T4 (GPU-2c2c2c2c)", "0": "A100 (GPU-0a0a0a0a)"}),
+        ("GPU-2c2,MIG-bb1", {"GPU-2c2": "T4 (GPU-2c2c2c2c)", "MIG-bb1": "A100 (MIG-bb1)"}),
     ],
 )
 def test_devices_are_those_that_cuda_visible_devices_leaves(
@@ -72,6 +80,7 @@ def test_a_run_names_its_device_as_the_listing_does(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (processor,) = all_devices()
     assert processor == Device(name_of(torch.device("cpu")), None)
+    assert processor.name.endswith(f" on {platform.node()}")
     assert processor.environment == {}
     assert environment()["gpu"] is None
 
@@ -82,7 +91,9 @@ def trained_on(folder: Path, methods: list[str], seeds: list[int], jobs: int) ->
         Task("ball", method, seed, [], str(folder), 100, 50, 10, 1, None, 1) for seed in seeds for method in methods
     ]
     waiting, measured = runner.pending(tasks, folder)
-    workers = LocalWorkers(all_devices(), jobs, Turns(measured), (sys.executable, "-c", STAND_IN))
+    devices = all_devices()
+    turns = Turns([device.name for device in devices], measured)
+    workers = LocalWorkers(devices, jobs, turns, (sys.executable, "-c", STAND_IN))
     assert not runner.execute(waiting, folder, workers, Console(quiet=True))
     return {(m.method, m.seed): str(m.device) for m in results.load(folder)[0]}
 
@@ -94,8 +105,8 @@ def test_runs_are_spread_over_the_gpus_and_a_seeds_methods_share_one(tmp_path: P
 
 
 def test_a_gpu_that_would_idle_takes_a_run_of_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa2,1")
-    assert Counter(trained_on(tmp_path, ["uniform", "dmc"], [1], jobs=2).values()) == {"GPU-aa2": 1, "1": 1}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-2c2,1")
+    assert Counter(trained_on(tmp_path, ["uniform", "dmc"], [1], jobs=2).values()) == {"GPU-2c2": 1, "1": 1}
 
 
 def test_more_jobs_than_gpus_share_them_evenly(tmp_path: Path) -> None:
@@ -103,12 +114,47 @@ def test_more_jobs_than_gpus_share_them_evenly(tmp_path: Path) -> None:
     assert Counter(found.values()) == {"0": 2, "1": 2, "2": 2}
 
 
-def test_a_seed_goes_on_where_an_earlier_session_trained_it(tmp_path: Path) -> None:
-    first = results.Measurement("ball", "uniform", 1, 100, 1.0, 1.0, 20.0, 1, final={"psnr": 1.0}, device="T4 (GPU 2)")
-    turns = Turns([first])
-    waiting = [Task("ball", "dmc", seed, [], "", 100, 50, 10, 1, None, 1) for seed in (1, 2)]
-    assert turns.take(waiting, "A100 (GPU 0)").seed == 2
-    assert turns.take(waiting, "T4 (GPU 2)").seed == 1
+def waiting(*seeds: int) -> list[Task]:
+    return [Task("ball", method, seed, [], "", 100, 50, 10, 1, None, 1) for seed in seeds for method in ("a", "b")]
+
+
+def measured_on(device: str) -> results.Measurement:
+    return results.Measurement("ball", "uniform", 1, 100, 1.0, 1.0, 20.0, 1, final={"psnr": 1.0}, device=device)
+
+
+def test_a_seed_goes_on_where_an_earlier_session_trained_it() -> None:
+    turns = Turns(["A100", "T4"], [measured_on("T4")])
+    tasks = waiting(1, 2)
+    assert [turns.take(tasks, [device]) for device in ("A100", "T4")] == [
+        (waiting(2)[0], "A100"),
+        (waiting(1)[0], "T4"),
+    ]
+
+
+def test_a_device_that_is_gone_owns_nothing() -> None:
+    turns = Turns(["A100", "V100"], [measured_on("T4")])
+    tasks = waiting(1)
+    assert [turns.take(tasks, ["A100"]), turns.take(tasks, ["V100", "A100"])] == [(t, "A100") for t in waiting(1)]
+
+
+def test_of_idle_devices_the_owner_goes_on_first() -> None:
+    turns = Turns(["A100", "T4"], [measured_on("T4")])
+    assert turns.take(waiting(1), ["A100", "T4"]) == (waiting(1)[0], "T4")
+
+
+def test_a_device_may_keep_its_runs() -> None:
+    turns = Turns(["A100", "T4"], [measured_on("T4")], lend=False)
+    tasks = waiting(1)
+    assert turns.take(tasks, ["A100"]) is None
+    assert tasks == waiting(1)
+    turns.forget(["T4"])
+    assert turns.take(tasks, ["A100"]) == (waiting(1)[0], "A100")
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("4,2", "4"), ("0", "1"), ("many", "1"), (" 3 ", "3")])
+def test_threads_are_as_openmp_takes_them(asked: str, threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert local.threads(10**6) == threads
 
 
 def test_a_measurement_without_a_device_can_still_be_read(tmp_path: Path) -> None:

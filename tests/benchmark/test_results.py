@@ -35,6 +35,13 @@ def test_of_a_step_that_was_measured_twice_the_later_line_counts(tmp_path: Path)
     assert load(tmp_path)[0] == [measurement(100, psnr=21.0)]
 
 
+def test_a_run_of_minutes_may_end_earlier_than_it_had_come_before(tmp_path: Path) -> None:
+    first, lost, last = measurement(100), measurement(250), measurement(230, final={"psnr": 20.0})
+    for record in (first, lost, last):
+        append(tmp_path, record)
+    assert load(tmp_path)[0] == [first, last]
+
+
 def test_nan_is_read_back(tmp_path: Path) -> None:
     append(tmp_path, measurement(100, psnr=math.nan, final={"psnr": math.nan}))
     (found,), _ = load(tmp_path)

@@ -13,19 +13,22 @@ NOTE = (
 )
 
 
+UNNAMED = "A device that the measurements do not name"
+
+
 def device_of(measured: Sequence[Measurement]) -> str | None:
     """The device of a run, or all of them in order; None where the measurements do not tell."""
     return ", then ".join(dict.fromkeys(m.device for m in measured if m.device is not None)) or None
 
 
 def who_ran_what(study: Study) -> list[str]:
-    """A line for each device: its scenes, seeds and methods. Nothing where the measurements do not tell."""
+    """A line for each device: its scenes, seeds and methods. Nothing where no measurement tells."""
     found: dict[str, dict[tuple[str, int], list[str]]] = {}
     for run, measured in study.runs.items():
-        if (device := device_of(measured)) is not None:
-            found.setdefault(device, {}).setdefault((run.scene, run.seed), []).append(run.method)
+        device = device_of(measured) or UNNAMED
+        found.setdefault(device, {}).setdefault((run.scene, run.seed), []).append(run.method)
     if len(found) < 2:
-        return [f"{device} trained all of them." for device in found]
+        return [f"{device} trained all of them." for device in found if device != UNNAMED]
     lines = []
     for device, groups in found.items():
         parts = [f"{scene}, seed {seed} ({_named(study, names)})" for (scene, seed), names in groups.items()]

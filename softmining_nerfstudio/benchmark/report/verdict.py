@@ -13,26 +13,29 @@ SOONER = " times sooner"
 
 
 def verdicts(study: Study) -> list[str]:
-    """A line for each scene: the miner against the baseline, and against nerfstudio's own row where there is one."""
-    lines = []
+    """A line for each scene: the miner against the baseline, and against nerfstudio's own row where there is one.
+
+    Without a miner it is the baseline that meets nerfstudio's row.
+    """
+    lines, miner = [], study.miner or study.baseline
     for scene in study.scenes:
-        found = [_against(study, scene, reference) for reference in (study.baseline, study.stock)]
+        found = [_against(study, miner, scene, reference) for reference in (study.baseline, study.stock)]
         told = [sentence for sentence in found if sentence]
-        subjects = [f"On {scene} {study.miner}", "It"]
+        subjects = [f"On {scene} {miner}", "It"]
         lines.append(" ".join(f"{subject} {said}." for subject, said in zip(subjects, told, strict=False)))
     return [line for line in lines if line]
 
 
-def _against(study: Study, scene: str, reference: str | None) -> str:
-    """How the miner compares with a reference, by medians over seeds; nothing if they share no finished seed."""
-    if study.miner is None or reference is None:
+def _against(study: Study, miner: str, scene: str, reference: str | None) -> str:
+    """How a method compares with a reference, by medians over seeds; nothing if they share no finished seed."""
+    if reference in (None, miner):
         return ""
 
     def sooner(axis: Axis) -> Column:
         return Column("", lambda run: study.sooner(run, reference, axis), ratio=True)
 
     columns = sooner("step"), sooner(study.clock), Column("", lambda run: _final_gain(study, run, reference))
-    steps, time, gain = (study.seed_range([scene], study.miner, column) for column in columns)
+    steps, time, gain = (study.seed_range([scene], miner, column) for column in columns)
     if steps is None:
         return ""
     if steps.median.low:

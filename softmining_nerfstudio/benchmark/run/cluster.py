@@ -15,12 +15,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from softmining_nerfstudio.benchmark.devices import ON
 from softmining_nerfstudio.benchmark.errors import ClusterError
 from softmining_nerfstudio.benchmark.results import Failure, Measurement, Run
 from softmining_nerfstudio.benchmark.run import node as on_node
 from softmining_nerfstudio.benchmark.run import nodes
 from softmining_nerfstudio.benchmark.run.nodes import Node
-from softmining_nerfstudio.benchmark.run.process import PATIENCE, TRAINING
+from softmining_nerfstudio.benchmark.run.process import PATIENCE
 from softmining_nerfstudio.benchmark.run.received import Received
 from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.benchmark.run.turns import Turns
@@ -35,6 +36,8 @@ class Flight:
 
     task: Task
     node: Node
+    place: str
+    """One of the node's."""
     reports: Any
     """Ray's generator of them."""
     failure: Failure | None = None
@@ -60,11 +63,10 @@ class ClusterWorkers:
         paths: Sequence[str] = (),
         measured: Sequence[Measurement] = (),
         jobs: int | None = None,
-        program: Sequence[str] = TRAINING,
+        program: Sequence[str] | None = None,
     ) -> None:
         self._ray, self._program = nodes.connected(address), program
-        named = [replace(m, device=m.device.rpartition(on_node.ON)[2]) for m in measured if m.device is not None]
-        self._received, self._turns = Received(folder, measured), Turns(named)
+        self._received = Received(folder, measured)
         self._flights: list[Flight] = []
         self._lost: list[Task] = []
         self._attempts: Counter[Run] = Counter()
@@ -75,13 +77,16 @@ class ClusterWorkers:
             self._ray.shutdown()
             raise
         self._jobs = min(jobs or sys.maxsize, sum(node.runs for node in self._nodes))
+        named = [replace(m, device=m.device.rpartition(ON)[2]) for m in measured if m.device is not None]
+        self._turns = Turns([place for node in self._nodes for place in node.places], named)
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a session records: the nodes, and the most runs of one at the same time."""
+        """What a session records: the first node's environment, all nodes, and the most runs of one at once."""
         named = ", ".join(f"{node.name} ({node.runs} at a time)" for node in self._nodes)
         most = max(self._nodes, key=lambda node: node.runs)
-        return {"threads": most.threads, "jobs": min(self._jobs, most.runs), "cluster": named}
+        jobs = min(self._jobs, most.runs)
+        return {**self._nodes[0].environment, "threads": most.threads, "jobs": jobs, "cluster": named}
 
     @property
     def current(self) -> list[Task]:
@@ -89,7 +94,8 @@ class ClusterWorkers:
         return [*(flight.task for flight in self._flights), *self._lost]
 
     def fill(self, waiting: list[Task]) -> None:
-        """Start runs of this list on the nodes with most room. Lost ones come first.
+        """Start runs of this list on the nodes with most room. Lost ones come first, once their node is known to be
+        gone.
 
         Raises:
             ClusterError: no node is left.
@@ -98,20 +104,33 @@ class ClusterWorkers:
         self._settle_doubts()
         if waiting and not self._nodes and not self._doubtful:
             raise ClusterError("no node of the cluster is left; the same command goes on once there is one")
-        while waiting and self._nodes and len(self._flights) < self._jobs:
-            busy = Counter(flight.node.name for flight in self._flights)
-            node = min(self._nodes, key=lambda each: busy[each.name] / each.runs)
-            if busy[node.name] >= node.runs:
+        while waiting and len(self._flights) < self._jobs and (roomy := self._roomy()):
+            taken = self._turns.take(waiting, [*roomy])
+            if taken is None:
                 return
-            self._start(self._turns.take(waiting, node.name), node)
+            task, place = taken
+            self._start(task, roomy[place], place)
 
-    def _start(self, task: Task, node: Node) -> None:
+    def _roomy(self) -> dict[str, Node]:
+        """The free places of the nodes with most room."""
+        busy = Counter(flight.node.name for flight in self._flights)
+        load = {node.name: busy[node.name] / node.runs for node in self._nodes if busy[node.name] < node.runs}
+        taken = {flight.place for flight in self._flights if len(flight.node.places) > 1}
+        return {
+            place: node
+            for node in self._nodes
+            if load.get(node.name) == min(load.values(), default=1)
+            for place in node.places
+            if place not in taken
+        }
+
+    def _start(self, task: Task, node: Node, place: str) -> None:
         self._attempts[task.run] += 1
         files, last = self._received.start_of(task)
         environment = {"OMP_NUM_THREADS": str(node.threads)}
         order = on_node.Order(asdict(task), node.name, environment, self._program, files, last)
         train = self._ray.remote(num_returns="streaming", max_retries=0, **node.resources)(on_node.train)
-        self._flights.append(Flight(task, node, train.options(**node.alone).remote(order)))
+        self._flights.append(Flight(task, node, place, train.options(**node.alone).remote(order)))
 
     def ended(self) -> Iterator[tuple[Task, Failure | None]]:
         """Keep what has been reported, and return the runs that have ended."""
@@ -162,7 +181,7 @@ class ClusterWorkers:
                 self._ray.get(answer)
                 self._nodes.append(node)
             except self._ray.exceptions.RayError:
-                self._turns.forget(node.name)
+                self._turns.forget(node.places)
 
     def stop(self) -> None:
         """End the runs on their nodes, keep what they have reported, and leave the cluster."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from softmining_nerfstudio.benchmark.errors import SuiteError
+from softmining_nerfstudio.benchmark.errors import ResultsError, SuiteError
 from softmining_nerfstudio.benchmark.run import command, session, suite_file
 from softmining_nerfstudio.benchmark.run.suite import Suite, file_name
 
@@ -69,14 +69,19 @@ def compare(
     console.print(f"Comparing {suite.title}, {length}{side}.", markup=False, soft_wrap=True)
 
     gpus = [device for device in all_devices() if device.entry is not None]
-    jobs = jobs or (min(len(gpus), len(suite.seeds)) if gpus else min(os.cpu_count() or 1, len(suite.methods)))
+    own = jobs or (min(len(gpus), len(suite.seeds)) if gpus else min(os.cpu_count() or 1, len(suite.methods)))
     tasks = plan.checked(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), None, folder)
     if save_suite is not None:
         _save(asked, save_suite)
     plot = LivePlot(tuple(suite.methods), steps if minutes is None else None)
-    status = session.train(suite, tasks, None, folder, session.here(jobs), plot)
+    status = session.train(suite, tasks, None, folder, session.here(own, lend=jobs is not None), plot)
     if status != session.STOPPED:
-        report(folder, markdown=folder / "report.md", plots=folder / "plots")
+        try:
+            report(folder, markdown=folder / "report.md", plots=folder / "plots")
+        except ResultsError as error:
+            if status == 0:
+                raise
+            console.print(str(error), markup=False, soft_wrap=True)  # nothing to compare with: a run has failed
     return status
 
 

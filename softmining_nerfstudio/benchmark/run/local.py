@@ -36,12 +36,16 @@ class LocalWorkers:
         return [child.task for _, child in self._children]
 
     def fill(self, waiting: list[Task]) -> None:
-        """Start runs of this list while there is room, each on the device that trains fewest."""
+        """Start runs of this list while there is room, each on a device that trains fewest."""
         while waiting and len(self._children) < self._jobs:
             busy = Counter(device for device, _ in self._children)
-            device = min(self._devices, key=lambda each: busy[each])
+            fewest = min(busy[each] for each in self._devices)
+            roomy = {each.name: each for each in self._devices if busy[each] == fewest}
+            taken = self._turns.take(waiting, [*roomy])
+            if taken is None:
+                return
+            task, device = taken[0], roomy[taken[1]]
             environment = {"OMP_NUM_THREADS": threads(self._jobs), **device.environment}
-            task = self._turns.take(waiting, device.name)
             self._children.append((device, Child.start(task, environment, self._program)))
 
     def ended(self) -> Iterator[tuple[Task, Failure | None]]:
@@ -59,4 +63,10 @@ class LocalWorkers:
 
 def threads(jobs: int) -> str:
     """Threads of each process: OMP_NUM_THREADS, or its share of the cores."""
-    return os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))
+    return str(threads_asked_for() or max(1, (os.cpu_count() or 1) // jobs))
+
+
+def threads_asked_for() -> int | None:
+    """The threads that OMP_NUM_THREADS allows, if any; in a list of OpenMP's, those of its first level."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return (int(first) or None) if first.isdecimal() else None

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from softmining_nerfstudio import __version__
 from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.devices import ON
+from softmining_nerfstudio.benchmark.environment import environment
+from softmining_nerfstudio.benchmark.run.process import TRAINING, Child
+from softmining_nerfstudio.benchmark.run.task import Task
 
-ON = " on "
-"""Between the name of a device and that of its node."""
 POLL = 0.5
 """Seconds between two looks at the run."""
 LARGEST_CHECKPOINT = 1 << 28
@@ -34,8 +35,8 @@ class Order:
     node: str
     environment: dict[str, str]
     """Variables for the process of the run."""
-    program: Sequence[str]
-    """The command of that process, less the task."""
+    program: Sequence[str] | None = None
+    """The command of that process, less the task; None: the node's own, see `process.TRAINING`."""
     files: dict[str, bytes] = field(default_factory=dict)
     """The checkpoint to go on from, by its path in the results folder; empty: begin anew."""
     last: dict[str, Any] | None = None
@@ -53,16 +54,13 @@ class Report:
     """Why the run failed; of the last report alone."""
 
 
-def look(paths: Sequence[str]) -> tuple[str, list[str]]:
-    """The version of this package on the node that calls, and those of the paths that are missing there."""
-    return __version__, [path for path in paths if not Path(path).exists()]
+def look(paths: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The environment of the node that calls, and those of the paths that are missing there."""
+    return environment(), [path for path in paths if not Path(path).exists()]
 
 
 def train(order: Order) -> Iterator[Report]:
     """Train a run to its end, and report its measurements as they come."""
-    from softmining_nerfstudio.benchmark.run.process import Child  # nerfstudio takes seconds to import
-    from softmining_nerfstudio.benchmark.run.task import Task
-
     with tempfile.TemporaryDirectory(prefix="softmining-bench-") as name:
         folder = Path(name)
         for path, content in order.files.items():
@@ -71,7 +69,8 @@ def train(order: Order) -> Iterator[Report]:
         if order.last is not None:
             results.append(folder, results.Measurement(**order.last))
         news = News(folder, order)
-        child = Child.start(replace(Task(**order.task), folder=name), order.environment, order.program)
+        task = replace(Task(**order.task), folder=name)
+        child = Child.start(task, order.environment, order.program or TRAINING)
         try:
             ended = False
             while not ended:
@@ -79,9 +78,7 @@ def train(order: Order) -> Iterator[Report]:
                 ended = child.process.poll() is not None
                 yield from news.reports()
             failure = child.failure()
-            log = child.log.relative_to(folder).as_posix()
-            error = failure and failure.error.replace(name, order.task["folder"])
-            yield Report({log: child.log.read_bytes()}, error=error)
+            yield Report(error=failure and failure.error.replace(name, order.task["folder"]))
         finally:
             child.stop()
 
@@ -91,19 +88,19 @@ class News:
 
     def __init__(self, folder: Path, order: Order) -> None:
         self._folder, self._node = folder, order.node
-        path = folder / results.FILE_NAME
-        self._read = path.stat().st_size if path.exists() else 0
+        self._read: dict[Path, int] = {}
+        """Bytes of the files that grow."""
+        self._new_lines(folder / results.FILE_NAME)  # none: the driver has it
         self._sent = {*order.files}
 
     def reports(self) -> Iterator[Report]:
-        """A report for each new measurement, with its pictures, and one for a new checkpoint."""
-        path = self._folder / results.FILE_NAME
-        written = path.read_bytes()[self._read :] if path.exists() else b""
-        lines = written[: written.rfind(b"\n") + 1]
-        self._read += len(lines)
-        for line in lines.splitlines():
+        """A report for each new measurement, with its pictures, one for a new checkpoint, and the log as it grows."""
+        for log in self._folder.glob("logs/*.log"):
+            if lines := self._new_lines(log):
+                yield Report({log.relative_to(self._folder).as_posix(): lines})
+        for line in self._new_lines(self._folder / results.FILE_NAME).splitlines():
             measured = json.loads(line)
-            measured["device"] = f"{measured['device']}{ON}{self._node}"
+            measured["device"] = f"{measured['device'].partition(ON)[0]}{ON}{self._node}"
             pictures = [measured["render"], *(measured["mined"] or {}).values()]
             shown = {picture for picture in pictures if picture}
             shown |= {(Path(picture).parent / "truth.png").as_posix() for picture in shown}
@@ -111,6 +108,13 @@ class News:
         kept = [*self._folder.glob("runs/*/*/*/config.yml"), *self._folder.glob("runs/*/*/*/nerfstudio_models/*.ckpt")]
         if new := self._contents(path.relative_to(self._folder).as_posix() for path in kept):
             yield Report(new)
+
+    def _new_lines(self, path: Path) -> bytes:
+        """The whole lines that were written since the last call."""
+        written = path.read_bytes()[self._read.get(path, 0) :] if path.exists() else b""
+        lines = written[: written.rfind(b"\n") + 1]
+        self._read[path] = self._read.get(path, 0) + len(lines)
+        return lines
 
     def _contents(self, paths: Iterable[str]) -> dict[str, bytes]:
         """The files that were not sent before; a checkpoint may be gone as soon as there is a newer one."""

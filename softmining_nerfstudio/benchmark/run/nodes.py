@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
-from softmining_nerfstudio import __version__
+from softmining_nerfstudio.benchmark.environment import environment
 from softmining_nerfstudio.benchmark.errors import ClusterError
 from softmining_nerfstudio.benchmark.run import node as on_node
+from softmining_nerfstudio.benchmark.run.local import threads_asked_for
 
 INSTALL = "pip install '.[cluster]' in the folder of this package"
+SAME = ("softmining-nerfstudio", "commit")
+"""What of its environment a node has to have in common with the driver, where both know it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,15 @@ class Node:
     """Of each run."""
     resources: dict[str, float]
     """What Ray sets aside for each run."""
+    environment: dict[str, Any] = field(default_factory=dict)
+    """Machine and software."""
+
+    @property
+    def places(self) -> list[str]:
+        """The names of its devices. Ray chooses the GPU: a run that follows another one gets what that has left."""
+        if "num_gpus" not in self.resources or self.runs == 1:
+            return [self.name]
+        return [f"{self.name}, GPU {number} of {self.runs}" for number in range(1, self.runs + 1)]
 
     @property
     def alone(self) -> dict[str, Any]:
@@ -61,13 +72,13 @@ def nodes_of(ray: Any) -> list[Node]:
     alive = [each for each in ray.nodes() if each["Alive"]]
     kind = "GPU" if any(each["Resources"].get("GPU", 0) >= 1 for each in alive) else "CPU"
     hosts = Counter(each["NodeManagerHostname"] for each in alive)
-    asked = os.environ.get("OMP_NUM_THREADS")
+    asked = threads_asked_for()
     nodes = []
     for each in alive:
         host, there = each["NodeManagerHostname"], each["Resources"]
         name = host if hosts[host] == 1 else f"{host}-{each['NodeID'][:6]}"
         cores, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
-        threads = int(asked or (1 if kind == "CPU" else max(1, cores // max(1, gpus))))
+        threads = asked or (1 if kind == "CPU" else max(1, cores // max(1, gpus)))
         if kind == "GPU" and gpus:
             nodes.append(Node(each["NodeID"], name, gpus, threads, {"num_gpus": 1, "num_cpus": 0}))
         elif kind == "CPU" and cores >= threads:
@@ -76,7 +87,7 @@ def nodes_of(ray: Any) -> list[Node]:
 
 
 def ask(ray: Any, node: Node, paths: Sequence[str]) -> Any:
-    """Have a node tell its version of the package, and which paths it lacks; Ray's reference to the answer."""
+    """Have a node tell its environment, and which paths it lacks; Ray's reference to the answer."""
     look = ray.remote(num_cpus=0, max_retries=0)(on_node.look)
     return look.options(**node.alone).remote(list(paths))
 
@@ -87,19 +98,21 @@ def sound(ray: Any, nodes: Sequence[Node], paths: Sequence[str]) -> list[Node]:
     Raises:
         ClusterError: one has another version of the package, or lacks a path; or none answers.
     """
-    found = []
+    here, found = environment(), []
     for node, answer in [(node, ask(ray, node, paths)) for node in nodes]:
         try:
-            version, missing = ray.get(answer)
+            there, missing = ray.get(answer)
         except ray.exceptions.RayTaskError as error:
             raise ClusterError(f"the node {node.name} cannot run the benchmark: {last_line(error)}") from error
         except ray.exceptions.RayError:  # it is gone
             continue
-        if version != __version__:
-            raise ClusterError(f"the node {node.name} has softmining-nerfstudio {version}; expected {__version__}")
+        for name in SAME:
+            if None not in (here[name], there[name]) and here[name] != there[name]:
+                what = f"{name} {there[name]}; expected {here[name]}, as here"
+                raise ClusterError(f"the node {node.name} has {what}")
         if missing:
             raise ClusterError(f"the node {node.name} has no {missing[0]}; expected the data there on every node")
-        found.append(node)
+        found.append(replace(node, environment=there))
     if not found:
         raise ClusterError(
             "no node of the cluster can train; expected one with a GPU, or with OMP_NUM_THREADS cores (1)"

@@ -25,11 +25,12 @@ Hire = Callable[[Path, Sequence[Measurement]], "Workers"]
 """Gets whatever trains the runs, for a results folder and the measurements that are there."""
 
 
-def here(jobs: int | None) -> Hire:
+def here(jobs: int | None, lend: bool = True) -> Hire:
     """Train on the devices of this machine.
 
     Args:
         jobs: Runs at the same time; None: one on each device.
+        lend: See `turns.Turns`.
     """
 
     def hire(folder: Path, measured: Sequence[Measurement]) -> Workers:
@@ -39,7 +40,8 @@ def here(jobs: int | None) -> Hire:
 
         del folder
         devices = all_devices()
-        return LocalWorkers(devices, jobs or len(devices), Turns(measured))
+        turns = Turns([device.name for device in devices], measured, lend)
+        return LocalWorkers(devices, jobs or len(devices), turns)
 
     return hire
 

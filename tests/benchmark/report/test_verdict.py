@@ -53,6 +53,9 @@ def test_nerfstudios_own_row_is_a_second_reference(folder: Path, monkeypatch) ->
     assert found.references == ("uniform", "tuned", "nerfstudio")
     second = " It reached nerfstudio's final PSNR 1.5 times sooner in steps, 1.2 in time; final +1.0 dB; 3 seeds."
     assert verdicts(found) == [ABOVE + second]
+    assert verdicts(study_of(folder, "nerfstudio")) == [
+        "On chair uniform did not reach nerfstudio's final PSNR; final -1.5 dB; 3 seeds."
+    ]
     markdown = markdown_of(folder)
     assert "the reference is uniform, and nerfstudio is nerfacto-lite as nerfstudio trains it" in markdown
     assert "to nerfstudio's PSNR, steps" in markdown

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from softmining_nerfstudio.benchmark import results
+from softmining_nerfstudio.benchmark.environment import environment
 from softmining_nerfstudio.benchmark.errors import ClusterError
 from softmining_nerfstudio.benchmark.run import runner
 from softmining_nerfstudio.benchmark.run.task import Task
@@ -45,7 +46,8 @@ for step in range(start + 10 if found else 0, {STEPS} + 1, 10):
     (render.parent / "truth.png").write_text("truth")
     append(folder, Measurement(
         **{{name: task[name] for name in ("scene", "method", "seed")}}, step=step, seconds=float(step), cpu_seconds=1.0,
-        psnr=20.0, peak_memory=1, render=render.relative_to(folder).as_posix(), device="cpu",
+        psnr=20.0, peak_memory=1, render=render.relative_to(folder).as_posix(),
+        device=os.environ.get("CUDA_VISIBLE_DEVICES") or "cpu",
         final={{"psnr": 20.0}} if step == {STEPS} else None))
     for old in checkpoints.glob("*.ckpt"):
         old.unlink()
@@ -164,6 +166,50 @@ def test_ctrl_c_ends_the_runs_and_the_next_call_goes_on(
     assert train(cluster, tmp_path, "keeps") == []
     assert begun_at(tmp_path, "keeps") >= 10
     assert measured(tmp_path) == {("keeps", step): 1 for step in ALL_STEPS}
+
+
+def test_the_log_comes_while_a_run_is_at_work(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    at_step(20, "keeps", lambda _: seen.append(begun_at(tmp_path, "keeps")), monkeypatch, tmp_path)
+    assert train(cluster, tmp_path, "keeps") == []
+    assert seen == [0]
+
+
+def test_the_methods_of_a_seed_share_one_of_a_nodes_gpus(head: Any, tmp_path: Path) -> None:
+    """Ray counts GPUs that are not there, and tells each run which one is its own."""
+    node = head.add_node(num_cpus=0, num_gpus=2)
+    try:
+        made = [
+            Task("ball", method, seed, [], str(tmp_path), STEPS, 10, 10, 1, None, 1)
+            for seed in (1, 2)
+            for method in ("keeps", "fast", "forgets")
+        ]
+        workers = ClusterWorkers(head.address, tmp_path, program=PROGRAM)
+        try:
+            assert runner.execute(made, tmp_path, workers, Console(quiet=True)) == []
+        finally:
+            workers.stop()
+    finally:
+        head.remove_node(node)
+    found = {(m.seed, m.device) for m in results.load(tmp_path)[0]}
+    assert sorted(seed for seed, _ in found) == [1, 2]
+    assert sorted(str(device).partition(" on ")[0] for _, device in found) == ["0", "1"]
+
+
+def test_a_node_with_another_commit_is_refused(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = {**environment(), "commit": "0123456789ab"}
+    monkeypatch.setattr("softmining_nerfstudio.benchmark.run.nodes.environment", lambda: other)
+    with pytest.raises(ClusterError, match=r"the node .* has commit .*; expected 0123456789ab, as here"):
+        ClusterWorkers(cluster.address, tmp_path, program=PROGRAM)
+
+
+def test_a_session_has_the_environment_of_a_node(cluster: Any, tmp_path: Path) -> None:
+    workers = ClusterWorkers(cluster.address, tmp_path, program=PROGRAM)
+    try:
+        assert workers.about.items() >= {"torch": environment()["torch"], "threads": 1, "jobs": 1}.items()
+        assert workers.about["cluster"].count("(1 at a time)") == 2
+    finally:
+        workers.stop()
 
 
 def test_a_run_that_is_lost_too_often_fails(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,14 @@
 """A comparison on a user's own data, and the suite that it can be saved as."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.errors import SuiteError
-from softmining_nerfstudio.benchmark.run import command, plan, suite_file
+from softmining_nerfstudio.benchmark.run import command, local, plan, suite_file
 from softmining_nerfstudio.benchmark.run.compare import compare, set_apart
 from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.benchmark.run.own_data import LONGEST_SIDE, Capture, look_at, suite_of
@@ -116,6 +117,15 @@ def test_a_file_is_not_replaced_by_another_suite(blender_scene: Path, tmp_path: 
     with pytest.raises(SuiteError, match="--minutes"):
         compare(data=blender_scene, minutes=0, save_suite=tmp_path / "new.toml")
     assert not (tmp_path / "new.toml").exists()
+
+
+def test_a_comparison_whose_baseline_fails_says_so(
+    blender_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = (sys.executable, "-c", "raise MemoryError('no room')")
+    monkeypatch.setattr(local.LocalWorkers.__init__, "__defaults__", (broken,))
+    assert compare(data=blender_scene, steps=20, output=tmp_path) == 1
+    assert "no run of the baseline uniform is finished" in capsys.readouterr().out
 
 
 def test_a_comparison_reports_and_its_saved_suite_trains_the_same(
