@@ -29,8 +29,8 @@ def about(record: dict[str, Any], study: Study) -> list[str]:
     """Settings, machine and command of the runs, one sentence a line."""
     suite, seeds = record["suite"], record["suite"]["seeds"]
     return [
-        f"{suite.get('title') or 'Benchmark'}: {_length(suite)}, {len(seeds)} seeds "
-        f"({', '.join(map(str, seeds))}), {len(study.runs)} finished runs; the reference is {study.baseline}"
+        f"{suite.get('title') or 'Benchmark'}: {_length(suite)}, {'seeds' if len(seeds) > 1 else 'seed'} "
+        f"{', '.join(map(str, seeds))}, {len(study.runs)} finished runs; the reference is {study.baseline}"
         f"{_stock(suite, study)}; time is {AXIS_NAMES[study.clock]}.",
         *(["Fewer than three seeds: the range says little."] if len(seeds) < 3 else []),
         *_sessions(record["sessions"]),

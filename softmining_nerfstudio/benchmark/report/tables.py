@@ -122,8 +122,10 @@ def _exactly(number: float | None) -> Between | None:
 
 
 def _quarters(study: Study, scenes: Sequence[str]) -> list[int]:
-    """The steps closest to the quarters of the last step, among those at which every run was measured."""
-    measured = [{m.step for m in measurements} for run, measurements in study.runs.items() if run.scene in scenes]
+    """The steps closest to the quarters of the last step, among those after which every run was measured."""
+    measured = [
+        {m.step for m in measurements if m.step} for run, measurements in study.runs.items() if run.scene in scenes
+    ]
     steps = sorted(set.intersection(*measured))
     wanted = [steps[-1] * share for share in (0.25, 0.5, 0.75, 1.0)] if steps else []
     return sorted({min(steps, key=lambda step: abs(step - time)) for time in wanted})
