@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from softmining_nerfstudio.images.capture import Capture, ImagesError, Stamp
+from softmining_nerfstudio.images.memory import SHARE, available
 from softmining_nerfstudio.images.order import SIDE, in_squares
 
 Put = Callable[[str, int, np.ndarray], object]
@@ -20,7 +21,7 @@ Done = Callable[[int, Stamp], object]
 
 IN_FLIGHT = 6
 """A thread holds one decoded image, four thirds of its bytes as RGB. With a thread for six images or more, these are
-less than a quarter of all."""
+less than a quarter of all. Where all do not fit into memory, there are as many threads as have room there."""
 
 
 def fill(capture: Capture, images: Sequence[int], put: Put, done: Done, console: Console, saying: str) -> None:
@@ -34,7 +35,8 @@ def fill(capture: Capture, images: Sequence[int], put: Put, done: Done, console:
         ImagesError: if the files of an image change while they are read.
         Exception: what reading raised, or handing on. Nothing further is then read.
     """
-    threads = max(1, min(os.cpu_count() or 1, len(images) // IN_FLIGHT))
+    decoded = max(1, capture.bytes_of_largest(1) * 4 // 3)
+    threads = max(1, min(_cores(), len(images) // IN_FLIGHT, int(SHARE * available()) // decoded))
     bytes_of = [int(size) for size in capture.sizes.prod(-1) * sum(layer.bytes for layer in capture.layers.values())]
     with _progress(console) as progress, ThreadPoolExecutor(threads, "images") as pool:
         read = progress.add_task(saying, total=sum(bytes_of[image] for image in images), images=len(images), done=0)
@@ -46,6 +48,11 @@ def fill(capture: Capture, images: Sequence[int], put: Put, done: Done, console:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read(capture: Capture, image: int, put: Put, done: Done) -> None:

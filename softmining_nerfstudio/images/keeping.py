@@ -63,6 +63,7 @@ def keep(
         ImagesError: if tiles cannot be written.
     """
     needed, budget = capture.bytes_of_largest(most), options.budget(processes)
+    needed *= 1 if most == len(capture) else 2  # some are read while those before are still used
     if needed <= budget:
         amount, of = decimal(needed), decimal(int(budget))
         console.print(f"Keeping {most} images in memory: {amount} of at most {of}.", highlight=False)

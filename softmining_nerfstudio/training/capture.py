@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
@@ -59,8 +59,17 @@ def capture_of(dataset: SoftMiningDataset) -> Capture:
         layers=layers,
         files=list(_files(dataset)),
         read=partial(_read, dataset, layers),
-        settings=f"{dataset.scale_factor} {type(dataset).__name__}",
+        settings=_settings(dataset, layers),
     )
+
+
+def _settings(dataset: SoftMiningDataset, layers: Collection[str]) -> str:
+    """What the values depend on besides the files. Depths are in the units of the scene."""
+    settings = f"{dataset.scale_factor} {type(dataset).__name__}"
+    if {*layers} <= {"image", "mask"}:
+        return settings
+    numbers = {name: value for name, value in dataset.metadata.items() if isinstance(value, (int, float, str))}
+    return f"{settings} {dataset._dataparser_outputs.dataparser_scale} {sorted(numbers.items())}"
 
 
 def _read(dataset: SoftMiningDataset, layers: Mapping[str, Layer], image: int) -> dict[str, Rows]:

@@ -21,19 +21,21 @@ def images_of(sizes: Sequence[tuple[int, int]] = SIZES, channels: int = 3) -> li
     return [torch.randint(256, (*size, channels), generator=generator, dtype=torch.uint8) for size in sizes]
 
 
-def capture_of(images: list[Tensor], files: Sequence[Path] = (), background: Tensor | None = None) -> Capture:
+def capture_of(
+    images: list[Tensor], files: Sequence[Path] = (), background: Tensor | None = None, masked: bool = True
+) -> Capture:
     """A capture of colours and, of their first channel, a mask."""
 
     def read(image: int) -> dict:
         colours, mask = images[image].numpy(), (images[image][..., :1] > 127).numpy()
         return {"image": lambda first, last: colours[first:last], "mask": lambda first, last: mask[first:last]}
 
+    layers = {"image": Layer(torch.uint8, (images[0].shape[-1],), Colours(background))}
+    if masked:
+        layers["mask"] = Layer(torch.bool, (1,))
     return Capture(
         sizes=torch.tensor([image.shape[:2] for image in images]),
-        layers={
-            "image": Layer(torch.uint8, (images[0].shape[-1],), Colours(background)),
-            "mask": Layer(torch.bool, (1,)),
-        },
+        layers=layers,
         files=[[file] for file in files] or [[] for _ in images],
         read=read,
         settings="made",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from made_images import QUIET, capture_of, images_of
 
+from softmining_nerfstudio.images import filling
 from softmining_nerfstudio.images.capture import Capture, ImagesError
 from softmining_nerfstudio.images.filling import fill
 from softmining_nerfstudio.images.kept import InMemory
@@ -36,6 +37,26 @@ def test_the_first_error_ends_it() -> None:
     with pytest.raises(OSError, match="truncated"):
         filled(replace(capture, read=broken))
     assert len(read) < 40
+
+
+@pytest.mark.parametrize(("room", "threads"), [(10**9, 3), (2 * 80, 2), (0, 1)])
+def test_no_more_images_are_decoded_at_once_than_memory_holds(
+    room: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "available", lambda: round(room / filling.SHARE) + 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3), raising=False)
+    capture, at_once, most = capture_of(images_of([(4, 5)] * 40), masked=False), [], [0]
+
+    def read(image: int) -> dict:
+        at_once.append(image)
+        most[0] = max(most[0], len(at_once))
+        time.sleep(0.005)
+        rows = capture.read(image)
+        at_once.remove(image)
+        return rows
+
+    filled(replace(capture, read=read))
+    assert most[0] == threads
 
 
 @pytest.mark.parametrize("change", [lambda path: path.write_text("longer"), Path.unlink, lambda p: os.utime(p, (1, 1))])

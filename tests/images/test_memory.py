@@ -36,6 +36,11 @@ def test_the_older_kind_of_group_counts(tmp_path: Path) -> None:
     assert available(tmp_path) == 13
 
 
+def test_a_group_that_tells_no_file_cache_has_none(tmp_path: Path) -> None:
+    group(tmp_path, "0::/a\n", "a", {"memory.max": "1000", "memory.current": "600"})
+    assert available(tmp_path) == 400
+
+
 def test_a_budget_is_what_the_user_says_or_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("softmining_nerfstudio.images.keeping.available", lambda: 1000)
     assert KeepImages().budget(processes=2) == 0  # they share tiles

@@ -78,6 +78,31 @@ def test_only_changed_files_are_read_again(capture: Capture, parent: Path) -> No
     assert opened(capture, parent) == []
 
 
+def test_a_training_keeps_the_tiles_that_it_has_open(capture: Capture, parent: Path) -> None:
+    """Another one may meanwhile find that a file has changed."""
+    tiles = OnDisk.opened(capture, parent, QUIET).of(range(len(capture)))["image"]
+    before = [tiles.whole(slot) for slot in range(len(capture))]
+    capture.files[4][0].write_text("another image")
+    images = images_of(SIZES)
+    images[4] = 255 - images[4]
+    assert opened(capture_of(images, [path for (path,) in capture.files]), parent) == [4]
+    assert all(torch.equal(tiles.whole(slot), was) for slot, was in enumerate(before))
+
+
+def test_what_a_killed_process_had_taken_of_the_disk_is_cleared(
+    capture: Capture, parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full, raising=False)
+        with pytest.raises(ImagesError, match="No space left"):
+            OnDisk.opened(capture, parent, QUIET)
+    assert clear(parent) > 0
+    assert not [path for path in parent.iterdir() if path.is_dir()]
+
+
 def test_other_settings_or_files_have_tiles_of_their_own(capture: Capture, parent: Path) -> None:
     opened(capture, parent)
     assert opened(replace(capture, settings="others"), parent) == [0, 1, 2, 3, 4, 5]
@@ -218,7 +243,8 @@ def test_a_budget_decides_and_both_ends_are_said(capture: Capture, parent: Path)
     console = Console(file=said, width=300)
     for gigabytes, kind in ((None, InMemory), (1.0, InMemory), (0.0, OnDisk), (capture.bytes / 2.1e9, OnDisk)):
         assert isinstance(keep(capture, KeepImages(gigabytes, parent), len(capture), 1, console), kind)
-    assert isinstance(keep(capture, KeepImages(capture.bytes / 1.9e9, parent), 1, 1, console), InMemory)
+    for gigabytes, kind in ((capture.bytes / 1e9, InMemory), (capture.bytes / 1.9e9, OnDisk)):  # the largest, twice
+        assert isinstance(keep(capture, KeepImages(gigabytes, parent), 1, 1, console), kind)
     lines = said.getvalue().splitlines()
     assert lines[0].startswith(f"Keeping 6 images in memory: {capture.bytes / 1000:.1f} kB of at most")
     assert f"of tiles in {folder_of(capture, parent)}; 6 of them are read now." in said.getvalue()

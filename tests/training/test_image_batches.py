@@ -116,13 +116,19 @@ def test_depth_is_kept_as_it_is(capture: Capture, mixed: bool, monkeypatch: pyte
         del capture.transforms[key]
     (tmp_path / "transforms.json").write_text(json.dumps(capture.transforms))
 
+    unit = 0.001
+
     def load(images: KeepImages) -> SoftMiningDataManager:
         config = capture.load(images=images).config
         config._target = SoftMiningDataManager[DepthDataset]
+        config.dataparser.depth_unit_scale_factor = unit
         return config.setup(device="cpu")
 
-    floats = require_same(monkeypatch, tmp_path / "tiles", load)
+    with monkeypatch.context() as patch:
+        floats = require_same(patch, tmp_path / "tiles", load)
     assert floats[0]["depth_image"].dtype == torch.float32
+    unit = 0.01  # tiles are there already
+    require_same(monkeypatch, tmp_path / "tiles", load)
 
 
 def test_images_are_chosen_as_nerfstudio_chooses_them(capture: Capture) -> None:

@@ -24,8 +24,10 @@ LAYER = "image"
 
 
 def has_coarser(capture: Capture) -> bool:
-    """Whether all images are large enough, and a mean of stored colours is a colour: not where alpha weighs them."""
-    return capture.layers[LAYER].channels == (3,) and int(capture.sizes.min()) >= SMALLEST
+    """Whether all images are large enough, and a mean of stored colours is a colour that may be seen: not where alpha
+    weighs them, nor beside masks."""
+    fit = capture.layers[LAYER].channels == (3,) and "mask" not in capture.layers
+    return fit and int(capture.sizes.min()) >= SMALLEST
 
 
 def coarser(capture: Capture, tiles: Path) -> Capture:

@@ -52,24 +52,32 @@ class OnDisk(Kept):
 
         Args:
             parent: the folder of all tiles; None for that in the user's cache.
-            prepare: works out what is kept of an image, when its tiles have just been written.
+            prepare: works out what is kept of an image, when its tiles have just been written. Without it nobody looks
+                edges or footprints up, and there are no smaller images for them.
             reason: why on disk, for a person.
 
         Raises:
             ImagesError: if the folder cannot be written to, the disk has no room, or files change meanwhile.
             Exception: what reading the images raised.
         """
-        folder = folders.folder_of(capture, parent or folders.default_folder())
-        with folders.alone_in(folder, console):
-            try:
-                pixels = _complete(capture, folder, console, prepare or (lambda *_: None), reason)
-            except OSError as error:
-                raise ImagesError(f"cannot keep tiles in {folder}: {error}. {folders.ELSEWHERE}") from error
-        if has_coarser(capture) and not fits(capture.bytes):
-            smaller = coarser(capture, TileFiles.paths(folder, capture)[LAYER])
-            kept = OnDisk.opened(smaller, parent, console, reason=f", {FACTOR} times smaller, for edges and footprints")
-            pixels[LAYER] = replace(pixels[LAYER], coarser=kept.pixels[LAYER])
+        parent = parent or folders.default_folder()
+        pixels = _opened(capture, parent, console, prepare or (lambda *_: None), reason)
+        if prepare is not None and has_coarser(capture) and not fits(capture.bytes):
+            smaller = coarser(capture, TileFiles.paths(folders.folder_of(capture, parent), capture)[LAYER])
+            what = f", {FACTOR} times smaller, for edges and footprints"
+            kept = _opened(smaller, parent, console, lambda *_: None, what)
+            pixels[LAYER] = replace(pixels[LAYER], coarser=kept[LAYER])
         return OnDisk(pixels)
+
+
+def _opened(capture: Capture, parent: Path, console: Console, prepare: Prepare, reason: str) -> dict[str, Pixels]:
+    """The tiles of a capture, by layer, complete."""
+    folder = folders.folder_of(capture, parent)
+    with folders.alone_in(folder, console):
+        try:
+            return _complete(capture, folder, console, prepare, reason)
+        except OSError as error:
+            raise ImagesError(f"cannot keep tiles in {folder}: {error}. {folders.ELSEWHERE}") from error
 
 
 def _complete(capture: Capture, folder: Path, console: Console, prepare: Prepare, reason: str) -> dict[str, Pixels]:
@@ -82,13 +90,17 @@ def _complete(capture: Capture, folder: Path, console: Console, prepare: Prepare
             path.unlink()
     with TileFiles(folder, capture) as files:
         missing = [image for image in range(len(capture)) if not _is_there(image, capture, records, files)]
+    if not records.known.keys().isdisjoint(missing):  # their tiles may be open
+        folders.require_room(folder, capture.bytes)
+        TileFiles.set_apart(folder, capture)
+    with TileFiles(folder, capture) as files:
         where = f"Keeping {len(capture)} images on disk{reason}: {decimal(capture.bytes)} of tiles in {folder}"
         which = f"{len(missing)} of them are read now" if missing else "all are there"
         console.print(f"{where}; {which}.", highlight=False, soft_wrap=True)
         if missing:
             folders.require_room(folder, capture.bytes - files.allocated())
-            files.allocate()
             records.begin_again(missing)
+            files.allocate()
         notes = Notes(folder, shown="-".join(str(layer.decoding) for layer in capture.layers.values()))
         notes.forget(missing)
         mapped = {name: _mapped(path, name, capture, notes) for name, path in TileFiles.paths(folder, capture).items()}

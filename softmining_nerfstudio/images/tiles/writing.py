@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 import zlib
@@ -42,6 +43,14 @@ class TileFiles:
         paths = TileFiles.paths(folder, capture)
         sizes = {name: capture.pixels * layer.bytes for name, layer in capture.layers.items()}
         return all(path.exists() and path.stat().st_size == sizes[name] for name, path in paths.items())
+
+    @staticmethod
+    def set_apart(folder: Path, capture: Capture) -> None:
+        """Go on with copies of the files. A training that has the old ones open keeps them as they are."""
+        for path in TileFiles.paths(folder, capture).values():
+            copy = path.with_suffix(".copy")
+            shutil.copyfile(path, copy)
+            copy.replace(path)
 
     def __enter__(self) -> TileFiles:
         for name, path in self.paths(self._folder, self._capture).items():
