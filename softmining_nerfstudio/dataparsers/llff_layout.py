@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,10 +84,10 @@ def image_folder(data: Path, requested: int | None, views: Views) -> Path:
     Raises:
         FileNotFoundError: there are no images, or no `images/` for the requested folder.
     """
-    exponent = math.ceil(math.log2(max(1.0, views.size.max().item() / MAX_AUTO_SIDE)))
-    factor = requested or 2**exponent
-    folder = data / ("images" if factor == 1 else f"images_{factor}")
     full = data / "images"
+    exponent = math.ceil(math.log2(max(1.0, _longer_side(full, views) / MAX_AUTO_SIDE)))
+    factor = requested or 2**exponent
+    folder = full if factor == 1 else data / f"images_{factor}"
     if full.is_dir() and folder != full and (not folder.is_dir() or is_outdated(folder, full)):
         files, (width, height) = image_files(full, views)
         write_smaller(files, folder, (max(1, round(width / factor)), max(1, round(height / factor))))
@@ -101,6 +102,14 @@ def image_folder(data: Path, requested: int | None, views: Views) -> Path:
     nearest = others[min(others, key=lambda n: abs(math.log(n / factor)))]
     CONSOLE.log(f"[yellow]{folder.name} is missing in {data}, and images/ to make it from: using {nearest.name}.")
     return nearest
+
+
+def _longer_side(full: Path, views: Views) -> float:
+    """Of the full images, pixels: of the first one, or what `poses_bounds.npy` has of them where there is none."""
+    files = images_in(full) if full.is_dir() else []
+    with suppress(OSError, IndexError), Image.open(files[0]) as image:
+        return max(image.size)
+    return views.size.max().item()
 
 
 def image_files(folder: Path, views: Views) -> tuple[list[Path], tuple[int, int]]:

@@ -78,7 +78,7 @@ def write_smaller(files: list[Path], folder: Path, size: tuple[int, int]) -> Non
             return  # Another run was faster; its folder holds the same.
         raise ValueError(
             f"{folder}: cannot be written ({error}). Make {folder.parent} writable, or use the images as they are: "
-            "--downscale-factor 1."
+            "llff-data --downscale-factor 1."
         ) from error
 
 

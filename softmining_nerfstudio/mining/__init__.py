@@ -1,7 +1,7 @@
 """Soft mining: train a neural field on the rays where it is still wrong, and correct the loss for the choice.
 
-A ray through pixel x of a training image has the error e(x) = |f(x) - f_gt(x)|_1. Soft mining draws x from the density
-Q(x) ∝ e(x) and minimises
+A ray through pixel x of a training image has the error e(x), the mean over RGB of |f(x) - f_gt(x)|. Soft mining draws x
+from the density Q(x) ∝ e(x) and minimises
 
     L = mean_n  l(x_n) / Q(x_n)^alpha,      x_n ~ Q                                                  (paper, eq. 7 - 9)
 

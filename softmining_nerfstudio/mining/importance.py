@@ -2,8 +2,8 @@
 
     Q = e = mean over RGB of |f - f_gt|,     weight = Q^-alpha                                       (paper, eq. 9)
 
-The weights grow as rays get easier, so they also act as a learning-rate schedule. The clamps are those of the released
-code.
+Q is not normalised. The weights grow as rays get easier, so they also act as a learning-rate schedule. The clamps are
+those of the released code.
 """
 
 from __future__ import annotations

@@ -45,11 +45,11 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
     _target: type = field(default_factory=lambda: SoftMiningPixelSampler)
     sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
     """How training rays are chosen. dmc (the default): walkers follow the error without a gradient; a share of the rays
-    is on edges. lmc: the paper's walkers, which climb the gradient of the error. uniform: every pixel alike, plain
-    loss, as nerfacto does. The others are controls to compare with: uniform-per-image (as many rays in every image),
-    uniform-weighted (uniform rays, corrected loss), foreground and foreground-weighted (RGBA images: no transparent
-    pixels), edges (a static density of brightness gradients), edges-contrast (dmc without its walkers), error-map (a
-    coarse map of errors, as instant-ngp has it)."""
+    is on edges. lmc: the paper's walkers, which climb the gradient of the error. uniform: all images alike, and all
+    pixels of an image; plain loss, as nerfacto does. The others are controls to compare with: uniform-per-image (as
+    many rays in every image), uniform-weighted (uniform rays, corrected loss), foreground and foreground-weighted (RGBA
+    images: no transparent pixels), edges (a static density of brightness gradients), edges-contrast (dmc without its
+    walkers), error-map (a coarse map of errors, as instant-ngp has it)."""
     uniform_fraction: float = UniformShare.fraction
     """Larger revisits easy regions more often. Fraction of every batch that is uniform over all loaded images, with
     every sampling type."""
@@ -285,7 +285,7 @@ class SoftMiningPixelSampler(PixelSampler):
     def _load(self, image_batch: dict) -> ImageBatch:
         """The loaded images, prepared when the batch is another than before."""
         if self._loaded is None or not same(image_batch, self._loaded.batch):
-            self._loaded = None  # before the next are prepared, so that both are never held
+            self._loaded = None  # let go before the next are prepared
             self._loaded = ImageBatch.of(image_batch, self.config)
             self._see(self._loaded.images)
         return self._loaded

@@ -102,7 +102,7 @@ class SoftMiningDataset(InputDataset):
 
     def _require_kind(self, index: int, mode: str) -> None:
         if mode not in ("L", "RGB", "RGBA"):
-            self._refuse(index, f"it has colours of the kind {mode} (in PIL's terms), not 8 bits a channel")
+            self._refuse(index, f"it has colours of the kind {mode} (in PIL's terms)")
 
     def _require_size(self, index: int, size: Size, slack: int) -> None:
         camera = (int(self.cameras.width[index]), int(self.cameras.height[index]))
@@ -128,7 +128,7 @@ class SoftMiningDataset(InputDataset):
         there = f" {hint(name)}" if isinstance(reason, FileNotFoundError) and not name.exists() else ""
         raise UserError(
             f"cannot use {name}: {str(reason) or type(reason).__name__}.{there} "
-            f"Expected a grey, RGB or RGBA image{mask}."
+            f"Expected a grey, RGB or RGBA image of 8 bits a channel{mask}."
         ) from (reason if isinstance(reason, Exception) else None)
 
 

@@ -297,6 +297,11 @@ def test_large_images_are_read_at_the_first_power_of_two_within_the_limit(captur
     assert {f.parent.name for f in parse(data).image_filenames} == {"images_4"}
 
 
+def test_the_images_decide_what_is_large_whatever_size_the_poses_file_has(capture, monkeypatch):
+    monkeypatch.setattr(llff_layout, "MAX_AUTO_SIDE", 50)
+    assert {f.parent.name for f in parse(capture(forward_facing(2), images=(40, 30))).image_filenames} == {"images"}
+
+
 def test_another_folder_is_used_and_named_when_the_usual_ones_are_missing(capture, capsys):
     data = capture(forward_facing(2), images_8=(20, 15))
     assert {f.parent.name for f in parse(data).image_filenames} == {"images_8"}

@@ -13,7 +13,7 @@ from softmining_nerfstudio.mining.feedback import Seen
 from softmining_nerfstudio.mining.pixels.densities import Densities
 from softmining_nerfstudio.mining.pixels.images import Images
 
-Pixels = tuple[Int[Tensor, " n"], Float[Tensor, "n 2"]]
+Positions = tuple[Int[Tensor, " n"], Float[Tensor, "n 2"]]
 """Slots of the images, and positions in them, pixels."""
 
 
@@ -49,7 +49,7 @@ class Strategy(ABC):
         return 1.0
 
     @abstractmethod
-    def draw(self, images: Images, count: int) -> Pixels:
+    def draw(self, images: Images, count: int) -> Positions:
         """`count` pixels of the loaded images for the next batch."""
 
     def learn(self, seen: Seen) -> None:  # noqa: B027 - a strategy need not learn

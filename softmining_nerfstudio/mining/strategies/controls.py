@@ -15,16 +15,16 @@ from torch import Tensor
 from softmining_nerfstudio.mining.pixels.densities import Densities
 from softmining_nerfstudio.mining.pixels.images import Images
 from softmining_nerfstudio.mining.pixels.values import gather, part
-from softmining_nerfstudio.mining.strategies.base import Pixels, Strategy
+from softmining_nerfstudio.mining.strategies.base import Positions, Strategy
 
 
 class Uniform(Strategy):
-    """All pixels that may be drawn are equally likely; the loss is plain."""
+    """Images are as likely as the share of them that may be drawn, and all those pixels of one alike; plain loss."""
 
     corrected = False
     learns = False
 
-    def draw(self, images: Images, count: int) -> Pixels:
+    def draw(self, images: Images, count: int) -> Positions:
         """Pixels from anywhere."""
         return self.densities.anywhere(images, count, self.generator)
 
@@ -38,7 +38,7 @@ class WeightedUniform(Uniform):
 class UniformPerImage(Uniform):
     """As many uniform pixels in every image, and the plain loss. A lot decides which images get one more."""
 
-    def draw(self, images: Images, count: int) -> Pixels:
+    def draw(self, images: Images, count: int) -> Positions:
         """Uniform pixels of each image in turn."""
         slot = self.densities.every_image(images, count, self.generator)
         return slot, self.densities.uniform(images, slot, self.generator)
@@ -49,14 +49,15 @@ class StaticEdges(UniformPerImage):
 
     corrected = True
 
-    def draw(self, images: Images, count: int) -> Pixels:
+    def draw(self, images: Images, count: int) -> Positions:
         """Pixels on edges of each image in turn."""
         slot = self.densities.every_image(images, count, self.generator)
         return slot, self.densities.on_edges(images, slot, self.generator)
 
 
 class Foreground(Uniform):
-    """All pixels that are not fully transparent are equally likely; the loss is plain. The uniform share goes anywhere.
+    """All pixels that are not fully transparent are equally likely; the loss is plain. The uniform share goes anywhere,
+    as do all rays while every loaded image is transparent.
 
     Raises:
         ValueError: if the images have no alpha channel.
@@ -68,11 +69,13 @@ class Foreground(Uniform):
         self._images: Images | None = None
         self._foreground: Images | None = None
 
-    def draw(self, images: Images, count: int) -> Pixels:
+    def draw(self, images: Images, count: int) -> Positions:
         """Pixels from anywhere in the foreground."""
         if images is not self._images or self._foreground is None:
             self._images, self._foreground = images, foreground(images)
             self._opaque.see(self._foreground)
+        if not len(self._opaque.drawable(self._foreground)):
+            return self.densities.anywhere(images, count, self.generator)
         return self._opaque.anywhere(self._foreground, count, self.generator)
 
 

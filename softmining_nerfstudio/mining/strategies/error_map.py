@@ -24,7 +24,7 @@ from softmining_nerfstudio.mining.feedback import Seen
 from softmining_nerfstudio.mining.pixels.cells import GRID, Density, cell_of, draw_with_replacement
 from softmining_nerfstudio.mining.pixels.densities import Densities
 from softmining_nerfstudio.mining.pixels.images import Images
-from softmining_nerfstudio.mining.strategies.base import Pixels, Strategy
+from softmining_nerfstudio.mining.strategies.base import Positions, Strategy
 
 FIRST_PERIOD = 128
 """Training steps until the first map is used."""
@@ -52,7 +52,7 @@ class ErrorMap(Strategy):
         self.step, self.period = 0, FIRST_PERIOD
         self._count = 0
 
-    def draw(self, images: Images, count: int) -> Pixels:
+    def draw(self, images: Images, count: int) -> Positions:
         """Pixels by the current map; uniform ones before there is a map, and in images that it does not cover."""
         allowed = self.densities.share[images.ids]
         chance = torch.where(allowed > 0, self._image_chance(images.ids), 0)
@@ -60,8 +60,12 @@ class ErrorMap(Strategy):
         yx = self.densities.uniform(images, slot, self.generator)
         by_map = torch.rand(count, generator=self.generator) >= UNIFORM_PIXELS
         by_map &= self.density.rows[images.ids[slot]].sum(-1) > 0
-        cell = self.density.draw(images.ids[slot[by_map]], self.generator)
-        yx[by_map] = self.densities.within(images, slot[by_map], cell, self.generator)
+        ids = images.ids[slot[by_map]]
+        cell = self.density.draw(ids, self.generator)
+        row, column = cell.unbind(-1)
+        is_open = self.densities.allowed.cells[ids, row, column] > 0  # masks may have changed since a checkpoint
+        by_map[by_map.clone()] = is_open
+        yx[by_map] = self.densities.within(images, slot[by_map], cell[is_open], self.generator)
         self._count = count
         return slot, yx
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from softmining_nerfstudio.mining.feedback import Seen
 from softmining_nerfstudio.mining.pixels.densities import Densities
 from softmining_nerfstudio.mining.pixels.images import Images
-from softmining_nerfstudio.mining.strategies.base import Pixels, Strategy
+from softmining_nerfstudio.mining.strategies.base import Positions, Strategy
 from softmining_nerfstudio.mining.strategies.spread import SpreadEstimate
 from softmining_nerfstudio.mining.walkers import Walkers
 from softmining_nerfstudio.mining.walks import Walk
@@ -65,7 +65,7 @@ class Walking(Strategy):
         """Share of the rays that is drawn on edges instead of from the walkers."""
         return min(self.spread, MOST_ON_EDGES) if self.edge_rays else 0.0
 
-    def draw(self, images: Images, count: int) -> Pixels:
+    def draw(self, images: Images, count: int) -> Positions:
         """Walkers by lot, of which the dead reappear; after them rays on edges, as many in every image."""
         self._count = count
         edges = round(self.edge_share * count)

@@ -44,6 +44,14 @@ def test_foreground_weighs_images_by_how_much_of_it_they_show(generator):
     )
 
 
+def test_foreground_of_transparent_images_goes_anywhere(generator):
+    pixels = rgba(generator)
+    pixels[..., 3] = 0
+    strategy, images = setting(Foreground, generator, pixels=pixels)
+    _, yx = run(strategy, images, 2, 900)
+    assert (yx[:, 1] > WIDTH / 2).float().mean() > 0.4
+
+
 def test_foreground_without_an_alpha_channel_says_how_to_have_one(generator):
     strategy, images = setting(Foreground, generator, pixels=torch.zeros(N, HEIGHT, WIDTH, 3))
     with pytest.raises(ValueError, match=r"RGBA .*\b3 channels .*--alpha-color None"):

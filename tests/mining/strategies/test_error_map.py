@@ -55,6 +55,17 @@ def test_rays_that_the_error_map_did_not_draw_do_not_reach_it(generator):
     assert strategy.sums.sum() == pytest.approx(30, rel=1e-3)
 
 
+def test_a_map_of_other_masks_draws_nothing_that_today_hides(generator):
+    strategy, images = setting(ErrorMap, generator)
+    run(strategy, images, FIRST_PERIOD, 400, lambda image, yx: (yx[:, 1] < 32).float())
+    masks = torch.ones(N, HEIGHT, WIDTH, 1)
+    masks[:, :, :48] = 0
+    later, images = setting(ErrorMap, generator, masks=masks)
+    later.load_state(strategy.state())
+    _, yx = run(later, images, 5, 400)
+    assert yx[:, 1].min() >= 48
+
+
 def test_a_loss_that_is_not_finite_does_not_reach_the_map(generator):
     strategy, images = setting(ErrorMap, generator)
     run(strategy, images, 2, 50, lambda _, yx: torch.where(yx[:, 0] < 10, torch.nan, 1.0))
