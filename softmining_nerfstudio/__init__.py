@@ -7,6 +7,8 @@ torch alone. The rooms around it fit it into nerfstudio, which finds them throug
     training         nerfstudio's data manager, model, trainer and viewer around mined rays
     sampling         nerfstudio's PixelSampler around `mining`
     mining           the method
+    images           training images in memory or on disk, a byte a channel
+    encodings        nerfstudio's hash grid as a compiled loop, for CPUs
     dataparsers      LLFF captures, and the built-in demo scene
     benchmark        `softmining-bench`
 """

@@ -65,7 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_training_exits_by_itself_and_says_what_next(trained: tuple[Path, str]) -> None:
     folder, printed = trained
-    assert "Training on cpu, torch implementation" in printed
+    assert "Model on cpu, torch implementation" in printed
     for command in ("ns-viewer", "ns-eval", "ns-render", "ns-export"):
         assert re.search(rf"{command}.*{folder / 'config.yml'}", printed)
     header = next(line for line in printed.splitlines() if line.startswith("Step (% done)"))

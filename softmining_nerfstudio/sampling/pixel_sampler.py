@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 import tyro
@@ -112,12 +115,24 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
         )
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 _FIELDS: dict[type[Walk], str] = {Langevin: "langevin", Diffusion: "diffusion"}
 """The field of the configuration that holds each walk."""
 
 yaml.add_representer(
     SoftMiningPixelSamplerConfig, lambda dumper, config: yaml.Dumper.represent_object(dumper, config.resolved())
 )  # so that a later change of a default does not redefine old runs
+
+
+def _one_at_a_time(method: Method) -> Method:
+    """Have other threads wait: the viewer's change settings, and a checkpoint takes the state, while none trains."""
+
+    @functools.wraps(method)
+    def locked(sampler: SoftMiningPixelSampler, *arguments: Any, **options: Any) -> Any:
+        with sampler._lock:
+            return method(sampler, *arguments, **options)
+
+    return locked  # type: ignore[return-value]
 
 
 class SoftMiningPixelSampler(PixelSampler):
@@ -158,6 +173,7 @@ class SoftMiningPixelSampler(PixelSampler):
         self.history = History()
         self.in_flight = InFlight(self._draw, self._learn, self.miner.remember if draws_ahead else None)
         self._loaded: ImageBatch | None = None
+        self._lock = threading.RLock()
 
     def set_num_rays_per_batch(self, num_rays_per_batch: int) -> None:
         """Set the number of rays of the next batches; it may change at any time.
@@ -178,6 +194,7 @@ class SoftMiningPixelSampler(PixelSampler):
         batch = {"image_idx": torch.arange(len(self.image_names)), **layers}
         self.miner.densities.note(ImageBatch.of(batch, self.config).images, image)
 
+    @_one_at_a_time
     def sample(self, image_batch: dict) -> dict:
         """A batch of uniform pixels, with every sampling type."""
         self.settle()
@@ -185,6 +202,7 @@ class SoftMiningPixelSampler(PixelSampler):
         slot, yx = self.miner.densities.anywhere(loaded.images, self.num_rays_per_batch, self.miner.generator)
         return loaded.at(slot, loaded.images.pixel_at(slot, yx))
 
+    @_one_at_a_time
     def mine(self, image_batch: dict, step: int) -> tuple[dict, Float[Tensor, "rays 2"]]:
         """A batch for one training step, after the miner has learnt from the batch before.
 
@@ -206,6 +224,7 @@ class SoftMiningPixelSampler(PixelSampler):
         batch, feedback = self.in_flight.next(order(step), following=partial(order, step + 1))
         return batch, feedback.yx
 
+    @_one_at_a_time
     def settle(self) -> None:
         """Learn from the last batch, once its loss has been back-propagated, and undo what was drawn since.
 
@@ -248,22 +267,26 @@ class SoftMiningPixelSampler(PixelSampler):
         """The population; None where the strategy has none."""
         return self.miner.strategy.walkers if isinstance(self.miner.strategy, Walking) else None
 
+    @_one_at_a_time
     def reconfigure(self, config: SoftMiningPixelSamplerConfig) -> None:
         """Go on with other settings, and with what has been learnt."""
         self.settle()
         self.miner.reconfigure(with_compiled_lookups(config.recipe))
         self.config = config  # last: who sees it in the viewer finds all else done
 
+    @_one_at_a_time
     def restart(self) -> None:
         """Forget what the strategy at work has learnt: all walkers are placed anew."""
         self.settle()
         self.miner.restart()
 
+    @_one_at_a_time
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs, as of the end of the last training step."""
         self.settle()
         return {"rays": self.num_rays_per_batch, **self.miner.state()}
 
+    @_one_at_a_time
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`. Where it does not fit, say so in one line and do what is possible."""
         self.settle()

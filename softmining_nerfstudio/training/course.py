@@ -31,6 +31,8 @@ class Course:
     checkpoints do not count."""
     begin: float = -1.0
     """Where the cool-down begins, in `unit`."""
+    ends_early: bool = False
+    """Whether somebody has asked for the end before the length that was asked for."""
 
     def __post_init__(self) -> None:
         if not 0 < self.end < math.inf:
@@ -83,6 +85,7 @@ class Course:
         if not self.cooling:
             self.unit, self.begin = "steps", self.steps
             self.end = self.begin + self.steps_to_finish
+            self.ends_early = True
 
     @property
     def steps_to_finish(self) -> int:

@@ -76,7 +76,8 @@ class Interruption:
 
 def say_stopped(course: Course, checkpoints: Path) -> None:
     """Print how to go on after the last complete step, and how to cool down from there and end."""
-    commands = {f"Stopped after {course.steps} steps. Resume with:": resume_command(checkpoints)}
+    ends_at = round(course.end) if course.ends_early else None
+    commands = {f"Stopped after {course.steps} steps. Resume with:": resume_command(checkpoints, steps=ends_at)}
     if course.share and not course.cooling:
         total = course.steps + course.steps_to_finish
         commands["Or cool down from there and finish, with:"] = resume_command(checkpoints, steps=total)

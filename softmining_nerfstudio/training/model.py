@@ -73,7 +73,7 @@ class SoftMiningMixin:
     def populate_modules(self) -> None:
         device = torch.device(self.kwargs.get("device", "cpu"))
         implementation = getattr(self.config, "implementation", "torch")
-        CONSOLE.print(f"Training on {device}, {implementation} implementation")
+        CONSOLE.print(f"Model on {device}, {implementation} implementation")
         with lazy_lpips():
             super().populate_modules()  # type: ignore[misc]
         if hasattr(self, "occupancy_grid") and device.type != "cuda":

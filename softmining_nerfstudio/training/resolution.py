@@ -22,7 +22,7 @@ def line(dataset: InputDataset, parser: DataParserConfig) -> str:
     size = " to ".join(f"{width} x {height}" for width, height in sorted({sizes[0], sizes[-1]}))
     folder = os.path.commonpath([name.parent.absolute() for name in dataset.image_filenames])
     scaled = "" if dataset.scale_factor == 1 else f", scaled by {dataset.scale_factor:g}"
-    said = f"Training on {len(dataset)} images of {size} pixels from {folder}{scaled}."
+    said = f"{len(dataset)} training images of {size} pixels from {folder}{scaled}."
     if max(map(max, sizes)) < LARGE:
         return said
     ways = ["--pipeline.datamanager.camera-res-scale-factor 0.5"]

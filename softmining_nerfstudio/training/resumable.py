@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from softmining_nerfstudio.training import saving
+from softmining_nerfstudio.training import next_steps, saving
 from softmining_nerfstudio.training.checkpoints import course_in, newest, require_loadable, step_of
 from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.divergence import require_finite_parameters
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.interruption import Interrupted, Interruption, say_stopped
+from softmining_nerfstudio.training.optimizers import take_learning_rates
 from softmining_nerfstudio.training.run_folder import require_resumable
 
 BEFORE_COOL_DOWN = "before_cool_down"
@@ -51,7 +53,19 @@ class ResumableTrainer(Trainer):
         vars(self.pipeline.datamanager)["course"] = self.course  # checkpoints keep it
         checkpoint = chosen or self.config.load_checkpoint
         if checkpoint is not None:
+            take_learning_rates(self.optimizers)
             self.course.resume(self._start_step, course_in(checkpoint))
+            self._take_over(checkpoint.parent.with_name(BEFORE_COOL_DOWN))
+
+    def _take_over(self, folder: Path) -> None:
+        """Copy the checkpoint before a cool-down that goes on, so that this run, too, can be trained on for longer."""
+        before, own = newest(folder), self.checkpoint_dir.with_name(BEFORE_COOL_DOWN)
+        if not (self.attended and self.course.cooling and before is not None) or folder.resolve() == own.resolve():
+            return
+        try:
+            saving.write(own, before.name, partial(saving.copy, before), only_latest=True)
+        except UserError as error:
+            CONSOLE.print(f"[yellow]{error}. Training goes on.", soft_wrap=True)
 
     def _chosen_checkpoint(self) -> Path | None:
         """The checkpoint of a folder to go on from: for a longer training than before, the one before its cool-down."""
@@ -88,11 +102,15 @@ class ResumableTrainer(Trainer):
     def _stop(self) -> None:
         self.training_state = "completed"
         done = self.course.steps
-        if done == self._start_step:
+        if done <= self._start_step:  # less while a checkpoint is being loaded
             CONSOLE.print("Stopped before the first step: there is nothing new to save.")
             return
         self.save_checkpoint(done - 1)
-        say_stopped(self.course, self.checkpoint_dir)
+        if self.course.finished:
+            CONSOLE.print(f"Stopped after the last of {done} steps, before the held-out views were all evaluated.")
+            next_steps.say(self)
+        else:
+            say_stopped(self.course, self.checkpoint_dir)
 
     @contextmanager
     def options(self, **changes: Any) -> Iterator[None]:
@@ -139,7 +157,7 @@ class ResumableTrainer(Trainer):
         except UserError as error:
             if self.training_state == "completed":
                 raise
-            CONSOLE.print(f"[yellow]{error}. Training goes on, and tries again at the next save.", soft_wrap=True)
+            CONSOLE.print(f"[yellow]{error}. Training goes on.", soft_wrap=True)
             return False
 
 

@@ -9,6 +9,7 @@ import errno
 import itertools
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,17 +78,28 @@ class RunFolderConfig(TrainerConfig):
             self._loaded_from = path.parent
 
     def set_timestamp(self) -> None:
-        """Name the run after the time. Of runs that start in the same second, each gets a folder of its own."""
-        if self.timestamp != "{timestamp}":
+        """Name the run after the time, if it has no name. Of runs that start in the same second each gets a folder of
+        its own, and a new training gets another one than that of the same name before it."""
+        named = self.timestamp != "{timestamp}"
+        if named and not self._is_taken():
             return
-        super().set_timestamp()
-        second = self.timestamp
-        for number in itertools.count(2):
-            try:
+        if not named:
+            super().set_timestamp()
+        wanted = self.timestamp
+        for number in itertools.count(1):
+            self.timestamp = wanted if number == 1 else f"{wanted}-{number}"
+            with suppress(FileExistsError):
                 self.get_base_dir().mkdir(parents=True)
-                return
-            except FileExistsError:
-                self.timestamp = f"{second}-{number}"
+                break
+        if named:
+            CONSOLE.print(f"{wanted} has the checkpoints of another training: this one is {self.timestamp}.")
+
+    def _is_taken(self) -> bool:
+        """Whether checkpoints lie in the folder of the run that it does not go on from; they would be deleted."""
+        folder = super().get_checkpoint_dir()
+        loaded = self.load_dir or (self.load_checkpoint and self.load_checkpoint.parent)
+        goes_on = loaded is not None and loaded.resolve() == folder.resolve()
+        return newest(folder) is not None and not goes_on
 
     def set_experiment_name(self) -> None:
         """Name the experiment after the data, wherever they were named."""

@@ -40,6 +40,12 @@ def write(folder: Path, name: str, save: Callable[[Path], None], only_latest: bo
                 path.unlink()
 
 
+def copy(checkpoint: Path, into: Path) -> None:
+    """Write the file of a checkpoint into a folder; with a checkpoint, `write` takes it for `save`."""
+    into.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(checkpoint, into / checkpoint.name)
+
+
 @contextmanager
 def _removed_afterwards(folder: Path) -> Iterator[None]:
     """Remove a folder in the end. An error says if its disk was full; torch reports a wrong position in the file."""

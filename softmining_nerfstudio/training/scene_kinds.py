@@ -17,6 +17,7 @@ from nerfstudio.data.dataparsers.dnerf_dataparser import DNeRFDataParserConfig
 from nerfstudio.engine.trainer import TrainerConfig
 
 from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
+from softmining_nerfstudio.training.parsing import name_of
 
 Settings = Mapping[str, Any]
 """Path of a field below the pipeline's configuration -> its value."""
@@ -89,7 +90,7 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
     """Name the data's own parser in the configuration and fit the settings to its kind of scene.
 
     A setting is the user's own if it differs from the registered method's, or if the command names it. A method that is
-    not registered keeps its settings. To do it again changes nothing.
+    not registered keeps its settings, as does a configuration from a file. To do it again changes nothing.
 
     Args:
         words: of the command.
@@ -107,8 +108,8 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
         config.pipeline = _with(config.pipeline, "datamanager.dataparser", parser)
     kind, default = kind_of(parser), all_methods.get(config.method_name or "")
     changes: dict[str, Any] = {}
-    if default is not None:
-        flags = {word.partition("=")[0].replace("_", "-") for word in words}
+    flags = {word.partition("=")[0].replace("_", "-") for word in words}
+    if default is not None and "--load-config" not in flags:
         wanted = {**kind.settings, **kind.of_methods.get(default.method_name or "", {})}
         for path, value in wanted.items():
             own = _at(default.pipeline, path)
@@ -119,20 +120,12 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
         config.pipeline = _with(config.pipeline, path, value)
     named = ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in _readable(changes).items())
     settings = f"set {named}; flags of your own come first" if named else "the settings stay as they are"
-    return f"{_name(parser)} reads {kind.name}: {settings}."
+    return f"{name_of(parser)} reads {kind.name}: {settings}."
 
 
 def _readable(changes: Settings) -> Settings:
     """Paths whose last part says enough."""
     return {path.replace("camera_optimizer.mode", "camera_optimizer"): value for path, value in changes.items()}
-
-
-def _name(parser: DataParserConfig) -> str:
-    """What ns-train calls a parser."""
-    from nerfstudio.configs.dataparser_configs import all_dataparsers  # not earlier, as above
-
-    names = (name for name, config in all_dataparsers.items() if type(config) is type(parser))
-    return next(names, type(parser).__name__)
 
 
 def _at(config: Any, path: str) -> Any:

@@ -10,16 +10,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from nerfstudio.engine.schedulers import (
-    ExponentialDecaySchedulerConfig,
-    MultiStepSchedulerConfig,
-    Scheduler,
-    SchedulerConfig,
-)
+from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig, Scheduler, SchedulerConfig
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from softmining_nerfstudio.training.course import Course
+
+
+@dataclass
+class ConstantSchedulerConfig(SchedulerConfig):
+    """The optimizer's learning rate, for methods that have no schedule."""
+
+    _target: type = field(default_factory=lambda: ConstantScheduler)
+
+
+class ConstantScheduler(Scheduler):
+    """Keeps the learning rate. Its state is of the kind that a cool-down can go on from."""
+
+    def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> LambdaLR:
+        """torch's scheduler for an optimizer."""
+        del lr_init
+        return LambdaLR(optimizer, lambda step: 1.0)
 
 
 @dataclass
@@ -38,7 +49,7 @@ class CoolDownSchedulerConfig(SchedulerConfig):
     """Larger lets short trainings start more gently: the largest fraction of a training in which the rate rises."""
     final: float = 0.025
     """Larger anneals less: the learning rate after the cool-down, as a fraction of the optimizer's."""
-    nerfstudio: SchedulerConfig = field(default_factory=lambda: MultiStepSchedulerConfig(milestones=()))
+    nerfstudio: SchedulerConfig = field(default_factory=ConstantSchedulerConfig)
     """The method's own schedule, which takes the place of this one if there is no cool-down (--cool-down 0)."""
 
     def __post_init__(self) -> None:
@@ -78,7 +89,7 @@ class CoolDownScheduler(Scheduler):
 
 def cooling(schedule: SchedulerConfig | None) -> CoolDownSchedulerConfig:
     """A schedule with a cool-down, and with the warm-up of a method's own one."""
-    own = copy.deepcopy(schedule) or MultiStepSchedulerConfig(milestones=())
+    own = copy.deepcopy(schedule) or ConstantSchedulerConfig()
     warmup_steps = own.warmup_steps if isinstance(own, ExponentialDecaySchedulerConfig) else 0
     return CoolDownSchedulerConfig(warmup_steps=warmup_steps, nerfstudio=own)
 

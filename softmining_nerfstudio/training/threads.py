@@ -6,16 +6,23 @@ descheduled keeps all others spinning, and a step takes many times as long as wi
 
 from __future__ import annotations
 
+import functools
 import os
 
 import torch
 
+LOOK = 0.5
+"""Seconds for which the cores are looked at."""
 
+
+@functools.cache
 def idle_cores() -> int:
-    """Cores that no other process keeps busy, by the load of the last minute; at least one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return max(1, cores - round(load))
+    """Cores of this process that no other one keeps busy, when this is first asked; at least one."""
+    import psutil  # not when nerfstudio looks what plugins there are
+
+    busy = psutil.cpu_percent(LOOK, percpu=True)
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(busy))
+    return max(1, round(sum(1 - busy[core] / 100 for core in own if core < len(busy))))
 
 
 def leave_busy_cores_alone() -> int:

@@ -81,7 +81,7 @@ class SoftMiningTrainer(PacedTrainer):
     def setup(self, *arguments: Any, **options: Any) -> None:
         """Set up, with threads for the cores that are idle."""
         if torch.device(self.device).type == "cpu":
-            leave_busy_cores_alone()
+            CONSOLE.print(f"Torch's threads: {leave_busy_cores_alone()}.")
         super().setup(*arguments, **options)
 
     @check_viewer_enabled

@@ -3,6 +3,7 @@
 import copy
 import gc
 import re
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
+from softmining_nerfstudio.mining.strategies.controls import Uniform
 from softmining_nerfstudio.sampling import pixel_sampler
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
 
@@ -128,6 +130,31 @@ def test_the_next_batch_is_begun_in_the_backward_pass(sampling_type: str) -> Non
         predicted = mined["image"] + 0.1 * torch.ones((), requires_grad=True) * yx.sin().sum(-1, keepdim=True)
         mined["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), mined["image"], predicted).backward()
         assert sampler.in_flight.ahead.begun
+
+
+def test_settings_that_change_while_a_checkpoint_waits_do_not_mix_with_it() -> None:
+    """The viewer changes them in a thread of its own. Here the thread that draws ahead takes its time."""
+    sampler, drawing, slow = make_sampler(draws_ahead=True), threading.Event(), threading.Event()
+    train(sampler, image_batch(), 3)
+    batch, _ = sampler.mine(image_batch(), 3)
+    draw = sampler.miner.draw
+    sampler.miner.draw = lambda *arguments: (drawing.set(), slow.wait(), draw(*arguments))[-1]  # type: ignore[method-assign]
+    predicted = batch["image"].clone().requires_grad_()
+    batch["feedback"].correct(lambda t, p: (t - p).abs().mean(-1), batch["image"], predicted).backward()
+    assert drawing.wait(10)
+    states: list[dict] = []
+    saving = threading.Thread(target=lambda: states.append(sampler.state()))
+    saving.start()
+    time.sleep(0.1)
+    changing = threading.Thread(target=sampler.reconfigure, args=(replace(sampler.config, sampling_type="uniform"),))
+    changing.start()
+    time.sleep(0.1)
+    slow.set()
+    for thread in (saving, changing):
+        thread.join(10)
+    assert [*states[0]["strategies"]] == ["dmc"]
+    assert isinstance(sampler.miner.strategy, Uniform)
+    assert {*sampler.state()["strategies"]} == {"dmc", "uniform"}
 
 
 def test_statistics_are_of_the_batch_in_flight_though_the_next_is_drawn() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from small_trainer import trainer
 from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.training.checkpoints import newest, require_loadable, require_whole
 from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.interruption import Interrupted
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer, SoftMiningTrainerConfig
 
 
@@ -57,6 +59,42 @@ def test_the_folder_of_checkpoints_holds_whole_checkpoints_and_nothing_else(tmp_
     loaded = torch.load(made.checkpoint_dir / names[-1])
     assert loaded["step"] == 20
     assert torch.equal(loaded["pipeline"]["weight"], made.pipeline.weight)
+
+
+@pytest.mark.parametrize(
+    ("start", "steps", "says", "saved"),
+    [
+        (100, 0, "there is nothing new to save", []),  # while a checkpoint is being loaded
+        (5, 5, "there is nothing new to save", []),
+        (5, 7, "Stopped after 7 steps. Resume with:", ["step-000000006.ckpt"]),
+        (5, 8, "Stopped after the last of 8 steps", ["step-000000007.ckpt"]),
+    ],
+)
+def test_whatever_is_stopped_leaves_what_is_new(
+    start: int, steps: int, says: str, saved: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = trainer(tmp_path, max_num_iterations=8)
+    made.pipeline.datamanager = SimpleNamespace(train_dataset=[1, 2], eval_dataset=[1])
+    made._start_step, made.course.steps = start, steps
+    with pytest.raises(SystemExit), made.interruption():
+        raise Interrupted(signal.SIGINT)
+    said = capsys.readouterr().out
+    assert says in said
+    assert ("ns-viewer --load-config" in said) == (steps == 8)
+    assert [path.name for path in made.checkpoint_dir.glob("*")] == saved
+
+
+def test_a_cool_down_that_goes_on_takes_the_checkpoint_before_it_along(tmp_path: Path) -> None:
+    old, made = tmp_path / "old" / "before_cool_down", trainer(tmp_path, max_num_iterations=8)
+    old.mkdir(parents=True)
+    torch.save({"step": 4}, old / "step-000000004.ckpt")
+    for steps, expected in ((5, []), (6, ["step-000000004.ckpt"])):
+        made.course.steps = steps
+        made._take_over(old)
+        own = made.checkpoint_dir.with_name("before_cool_down")
+        assert [path.name for path in own.glob("*")] == expected
+    made._take_over(own)
+    assert torch.load(own / "step-000000004.ckpt") == {"step": 4}
 
 
 def killed_while_saving(made: SoftMiningTrainer) -> None:

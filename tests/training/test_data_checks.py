@@ -224,7 +224,7 @@ def test_cameras_that_are_rescaled_elsewhere_keep_nerfstudios_ways(small_capture
 def test_the_resolution_and_its_folder_are_said(small_capture: Capture, capsys: pytest.CaptureFixture[str]) -> None:
     small_capture.load(camera_res_scale_factor=0.5)
     said = capsys.readouterr().out
-    assert f"Training on 9 images of 16 x 12 pixels from {small_capture.folder}/images, scaled by 0.5.\n" in said
+    assert f"9 training images of 16 x 12 pixels from {small_capture.folder}/images, scaled by 0.5.\n" in said
     assert "--downscale-factor" not in said
 
 

@@ -104,3 +104,14 @@ def test_whoever_stops_training_is_told_how_to_finish_it(capsys: pytest.CaptureF
     assert "--max-num-iterations 26" in capsys.readouterr().out
     say_stopped(Course(100, "steps", 0.3, steps=80), CHECKPOINTS)  # cools down anyway
     assert "finish" not in capsys.readouterr().out
+
+
+def test_whoever_stops_a_training_that_ends_early_resumes_its_cool_down(capsys: pytest.CaptureFixture[str]) -> None:
+    course = Course(300.0, "seconds", 0.3, steps=20)
+    course.finish()
+    course.add_step(1.0)
+    say_stopped(course, CHECKPOINTS)
+    assert "--max-num-iterations 26" in capsys.readouterr().out
+    resumed = Course(26, "steps", 0.3)
+    resumed.resume(21, course)
+    assert (resumed.begin, resumed.cooling) == (20, True)

@@ -142,6 +142,20 @@ def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path, monke
     assert names == ["now", "now-2", "now-3"]
 
 
+@pytest.mark.parametrize(("load_dir", "name"), [(None, "run-2"), ("elsewhere", "run-2"), ("own", "run")])
+def test_a_new_training_does_not_take_the_folder_of_another(
+    run: Path, tmp_path: Path, load_dir: str | None, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its checkpoints would be deleted. Whoever goes on from them may stay."""
+    config = lite(tmp_path / "outputs")
+    config.load_dir = {None: None, "elsewhere": tmp_path, "own": run / "nerfstudio_models"}[load_dir]
+    config.set_timestamp()
+    assert config.get_base_dir() == run.with_name(name)
+    assert ("run has the checkpoints of another training: this one is run-2" in capsys.readouterr().out) == (
+        name == "run-2"
+    )
+
+
 @pytest.mark.skipif(run_folder.fcntl is None, reason="this system locks no folders")
 def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     code = f"""

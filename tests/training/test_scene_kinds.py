@@ -82,6 +82,13 @@ def test_a_flag_comes_first_though_it_repeats_the_default(capture: Path, flag: s
     assert followed("softmining-lite", capture, f"{flag}={value}")[0].pipeline.model.near_plane == value
 
 
+def test_a_configuration_from_a_file_stays_as_it_was_recorded(capture: Path) -> None:
+    config = parse(["softmining-lite", "--data", str(capture)])
+    said = follow_data(config, ["ns-train", "softmining-lite", "--load-config", "config.yml"])
+    assert config.pipeline.model.near_plane == parse(["softmining-lite"]).pipeline.model.near_plane
+    assert said.endswith("the settings stay as they are.")
+
+
 def test_a_named_parser_is_followed_likewise(capture: Path) -> None:
     command = ["softmining-lite", "nerfstudio-data", "--data", str(capture)]
     follow_data(config := parse(command), command)

@@ -70,6 +70,17 @@ def test_a_checkpoint_keeps_numbers_alone(tmp_path) -> None:  # type: ignore[no-
     made.load_state_dict(torch.load(tmp_path / "schedule", weights_only=True))
 
 
+def test_either_kind_of_schedule_goes_on_from_the_other() -> None:
+    """--cool-down 0 and then a cool-down, of a method without a schedule."""
+    kinds = [ours := cooling(None), ours.nerfstudio]
+    for config in kinds:
+        made = [each.setup().get_scheduler(torch.optim.Adam([torch.zeros(1)], lr=2.0), 2.0) for each in kinds]
+        for other in made:
+            config.setup().get_scheduler(torch.optim.Adam([torch.zeros(1)], lr=2.0), 2.0).load_state_dict(
+                other.state_dict()
+            )
+
+
 @pytest.mark.parametrize("options", [{"warmup_steps": -1}, {"warmup_share": 0.0}, {"final": 1.5}])
 def test_numbers_out_of_range_are_refused(options: dict) -> None:
     with pytest.raises(ValueError, match="expected"):

@@ -2,6 +2,7 @@
 
 import os
 
+import psutil
 import pytest
 import torch
 
@@ -16,11 +17,15 @@ def _as_before(monkeypatch: pytest.MonkeyPatch):
     torch.set_num_threads(4)
     yield
     torch.set_num_threads(before)
+    threads.idle_cores.cache_clear()
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, cores: int, load: float) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    shares = [min(max(load - core, 0.0), 1.0) for core in range(cores)]
+    others = [100.0] * 3  # cores of the machine that this process may not use
+    monkeypatch.setattr(psutil, "cpu_percent", lambda *_, **__: [100 * share for share in shares] + others)
+    threads.idle_cores.cache_clear()
 
 
 @pytest.mark.parametrize(
