@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -143,6 +144,32 @@ def test_images_are_chosen_as_nerfstudio_chooses_them(capture: Capture) -> None:
             loader = iter(build())
             chosen.append([next(loader)["image_idx"].tolist() for _ in range(12)])
         assert chosen[0] == chosen[1]
+
+
+HELD_OUT = 8
+"""The view that training does not see."""
+
+
+def blacken(made: Capture, views: Iterable[int]) -> None:
+    for view in views:
+        made.write(view, Image.new("L", (made.width, made.height)), "masks")
+
+
+@pytest.mark.parametrize("gigabytes", [1.0, 0.0])
+def test_images_of_which_no_ray_may_be_drawn_are_passed_over(capture: Capture, gigabytes: float) -> None:
+    others = {0, 9}
+    blacken(capture, {*range(capture.views)} - {HELD_OUT} - others)
+    made = capture.load(images=KeepImages(gigabytes, capture.folder / "tiles"), **SUBSETS)
+    seen = {int(image) for batch in batches(made, 40)[::2] for image in batch["indices"][:, 0]}
+    assert {made.train_dataset.image_filenames[image].name for image in seen} == {*map(capture.name, others)}
+
+
+@pytest.mark.parametrize("options", [{}, SUBSETS], ids=["all", "subsets"])
+def test_masks_that_are_all_empty_are_an_error_unless_they_are_ignored(capture: Capture, options: dict) -> None:
+    blacken(capture, {*range(capture.views)} - {HELD_OUT})
+    with pytest.raises(UserError, match=r"9 of 9 masks are empty .*frame_0\.png"):
+        batches(capture.load(**options))
+    batches(capture.load(pixel_sampler=SoftMiningPixelSamplerConfig(ignore_mask=True), **options), 3)
 
 
 OVERRIDES = {
