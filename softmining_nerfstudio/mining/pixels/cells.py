@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from softmining_nerfstudio.mining.pixels.images import Images, in_circle
@@ -106,8 +106,17 @@ def allowed_cells(images: Images, slot: int) -> Float[Tensor, "grid grid"]:
     return _sum_columns(by_row)
 
 
-def cell_means(values: Float[Tensor, "height width"]) -> Float[Tensor, "grid grid"]:
-    """Mean of the values in each cell; 0 for an empty cell, as in an image of fewer pixels than cells."""
+def cell_means(
+    values: Float[Tensor, "height width"], among: Bool[Tensor, "height width"] | None = None
+) -> Float[Tensor, "grid grid"]:
+    """Mean of the values in each cell; 0 for an empty cell, as in an image of fewer pixels than cells.
+
+    Args:
+        among: those that count; a cell without any has the mean of the image.
+    """
+    if among is not None and among.any():
+        counted = cell_sums(among)
+        return torch.where(counted > 0, cell_sums(values * among) / counted.clamp(min=1), values[among].mean())
     counts = [_cells_along(length).bincount(minlength=GRID) for length in values.shape]
     return cell_sums(values) / torch.outer(*counts).clamp(min=1)
 

@@ -139,7 +139,10 @@ class Densities:
 
     def _edges(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
         """The edge strength of the cells of an image."""
-        return images.noted(self.edge_strength.name, slot, lambda: self.edge_strength.of_cells(images, slot))
+        name = self.edge_strength.name
+        if not images.all_allowed:
+            name += "-within"  # notes of this name alone, beside older tiles, count what must not be drawn
+        return images.noted(name, slot, lambda: self.edge_strength.of_cells(images, slot))
 
     def note(self, images: Images, slot: int) -> None:
         """Have worked out, and noted, what drawing will need to know of an image."""

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from softmining_nerfstudio.mining.pixels.cells import GRID, cell_means
@@ -42,7 +42,7 @@ neighbourhood (the R2 sequence of M. Roberts, 2018)."""
 
 
 class EdgeStrength(ABC):
-    """A measure of edges. Only its proportions within an image matter."""
+    """A measure of edges. Only its proportions within an image matter. What must not be drawn makes no edges."""
 
     name: ClassVar[str]
     """What a user calls it."""
@@ -51,7 +51,7 @@ class EdgeStrength(ABC):
 
     @abstractmethod
     def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
-        """Mean over each cell of an image."""
+        """Mean over what may be drawn of each cell of an image."""
 
     @abstractmethod
     def at(
@@ -72,19 +72,22 @@ class Sobel(EdgeStrength):
     candidates = 8
 
     def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
-        """Mean magnitude, relative to the sharpest edge of the image."""
+        """Mean magnitude, relative to the sharpest edge of the image. A pixel beside one that must not be drawn does
+        not count."""
         height, width = images.sizes[slot].tolist()
         down, right = _strides(height, width)
-        sampled = part(images.pixels, slot, range(0, height, down), range(0, width, right))
-        grey = luminance(sampled.contiguous().cpu())
-        padded = torch.nn.functional.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+        sampled = range(0, height, down), range(0, width, right)
+        grey = luminance(part(images.pixels, slot, *sampled).contiguous().cpu())
+        padded = _padded(grey)
         # by slices: torch's conv2d takes a hundred times as long for a single channel
         vertical, horizontal = padded[2:] - padded[:-2], padded[:, 2:] - padded[:, :-2]
         magnitude = torch.hypot(
             vertical[:, :-2] + 2 * vertical[:, 1:-1] + vertical[:, 2:],
             horizontal[:-2] + 2 * horizontal[1:-1] + horizontal[2:],
         )
-        return cell_means((magnitude / magnitude.max().clamp(min=MIN_EDGE)).clamp(min=MIN_EDGE))
+        known = None if images.all_allowed else _surrounded(images.allowed_in(slot, *sampled))
+        sharpest = (magnitude if known is None else magnitude * known).max().clamp(min=MIN_EDGE)
+        return cell_means((magnitude / sharpest).clamp(min=MIN_EDGE), known)
 
     def at(
         self,
@@ -93,11 +96,14 @@ class Sobel(EdgeStrength):
         row: Int[Tensor, " *pixels"],
         column: Int[Tensor, " *pixels"],
     ) -> Float[Tensor, " *pixels"]:
-        """By central differences, per pixel."""
+        """By central differences, per pixel. The pixel itself stands in for one beside it that must not be drawn."""
         last_row, last_column = (images.sizes[slot] - 1).unbind(-1)
         down, up = (row + 1).minimum(last_row), (row - 1).clamp(min=0)
         right, left = (column + 1).minimum(last_column), (column - 1).clamp(min=0)
         rows, columns = torch.stack([down, up, row, row]), torch.stack([column, column, right, left])
+        if not images.all_allowed:
+            allowed = images.allowed(slot, rows, columns)
+            rows, columns = torch.where(allowed, rows, row), torch.where(allowed, columns, column)
         down, up, right, left = images.grey(slot, rows, columns)
         return (torch.hypot(down - up, right - left) / 2).clamp(min=MIN_EDGE)
 
@@ -109,11 +115,12 @@ class Contrast(EdgeStrength):
     candidates = 4
 
     def of_cells(self, images: Images, slot: int) -> Float[Tensor, "grid grid"]:
-        """Mean contrast of the sampled pixels."""
+        """Mean contrast of the sampled pixels that may be drawn."""
         height, width = images.sizes[slot].tolist()
         down, right = _strides(height, width)
         rows, columns = torch.meshgrid(torch.arange(0, height, down), torch.arange(0, width, right), indexing="ij")
-        return cell_means(self.at(images, torch.tensor(slot), rows, columns))
+        allowed = None if images.all_allowed else images.allowed(torch.tensor(slot), rows, columns)
+        return cell_means(self.at(images, torch.tensor(slot), rows, columns), allowed)
 
     def at(
         self,
@@ -151,6 +158,17 @@ def _spiral(
     length = longest ** (number / (OFFSETS - 1))
     angle = 2 * math.pi * ((TURN[0] * row + TURN[1] * column) % 1) + GOLDEN_ANGLE * number
     return (length * torch.stack([angle.sin(), angle.cos()])).round()
+
+
+def _padded(values: Float[Tensor, "height width"]) -> Float[Tensor, "padded_height padded_width"]:
+    """With the border once more around it."""
+    return torch.nn.functional.pad(values[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+
+
+def _surrounded(allowed: Bool[Tensor, "height width"]) -> Bool[Tensor, "height width"]:
+    """Which pixels and all eight around them are allowed."""
+    barred = torch.nn.functional.max_pool2d(_padded((~allowed).float())[None, None], 3, stride=1)
+    return barred[0, 0] == 0
 
 
 def _strides(height: int, width: int) -> tuple[int, int]:

@@ -94,8 +94,8 @@ class Images:
         if self.masks is not None:
             allowed = part(self.masks, slot, rows, columns)[..., 0].cpu() != 0
         if self.crop_radius is not None:
-            row, column = torch.arange(rows.start, rows.stop)[:, None], torch.arange(columns.start, columns.stop)
-            allowed = allowed & in_circle(row, column, self.sizes[slot], self.crop_radius)
+            row, column = (torch.arange(of.start, of.stop, of.step) for of in (rows, columns))
+            allowed = allowed & in_circle(row[:, None], column, self.sizes[slot], self.crop_radius)
         return allowed
 
     def area(self, slot: Int[Tensor, " *#rays"], row: Int[Tensor, " *#rays"]) -> Float[Tensor, " *rays"]:

@@ -108,17 +108,29 @@ def test_contrast_looks_in_all_directions_alike_at_every_distance(size):
         assert down == pytest.approx(right, rel=0.02)
 
 
-def test_there_is_no_contrast_to_what_must_not_be_drawn():
-    """As of black corners outside of a fisheye's circle."""
-    row, column = torch.meshgrid(torch.arange(100), torch.arange(100), indexing="ij")
-    inside = in_circle(row, column, torch.tensor([100, 100]), 40.0)
-    pixels = (0.7 * inside)[None, ..., None].expand(-1, -1, -1, 3)
-    for images in (
-        Images(torch.tensor([0]), pixels, crop_radius=40.0),
-        Images(torch.tensor([0]), pixels, masks=inside[None, ..., None]),
-    ):
-        contrast = Contrast().at(images, torch.tensor(0), row, column)[inside]
-        torch.testing.assert_close(contrast, torch.full_like(contrast, MIN_CONTRAST))
+@pytest.mark.parametrize(("measure", "least"), [(Sobel(), MIN_EDGE), (Contrast(), MIN_CONTRAST)])
+@pytest.mark.parametrize("by", ["circle", "mask"])
+@pytest.mark.parametrize("size", [100, 800])
+def test_the_border_of_what_may_be_drawn_is_no_edge(generator, measure, least, by, size):
+    """A fisheye's circle, and a mask before something busy."""
+    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    inside = in_circle(row, column, torch.tensor([size, size]), 0.47 * size)
+    outside = torch.rand((size, size), generator=generator)
+    pixels = torch.where(inside, 0.7, outside)[None, ..., None].expand(-1, -1, -1, 3)
+    shown = {"crop_radius": 0.47 * size} if by == "circle" else {"masks": inside[None, ..., None]}
+    images = Images(torch.tensor([0]), pixels, **shown)
+    strength = measure.at(images, torch.tensor(0), row, column)[inside]
+    torch.testing.assert_close(strength, torch.full_like(strength, least))
+    cells = measure.of_cells(images, 0)[cell_sums(inside) > 0]
+    torch.testing.assert_close(cells, cells[:1].expand_as(cells))
+
+
+@pytest.mark.parametrize("measure", BOTH)
+def test_a_cell_none_of_whose_sampled_pixels_may_be_drawn_can_still_be_drawn(generator, measure):
+    pixels, mask = torch.rand((400, 400, 3), generator=generator), torch.zeros(400, 400, 1, dtype=torch.bool)
+    mask[1::50, 1::50] = True
+    images = Images(torch.tensor([0]), pixels[None], masks=mask[None])
+    assert (measure.of_cells(images, 0) > 0).all()
 
 
 @pytest.mark.parametrize(("shape", "stride"), [((70, 100), (1, 1)), ((400, 300), (4, 3))])
