@@ -4,11 +4,11 @@ Rays sample the training images. While rays are few, detail finer than the dista
 the loss, and in the error that walkers follow. So the images are filtered before they are sampled. A ray's target
 colour is the mean over a square around its pixel, of
 
-    side = sqrt(coverage * spread * pixels of the image / rays so far)     pixels.
+    side = sqrt(coverage * spread * pixels of the image that may be drawn / rays so far)     pixels.
 
-The square narrows as rays accumulate. It is the pixel alone once there have been `coverage` rays for every pixel of one
-image. One image counts, not all of them, because they show the same scene. Of that image only the fraction counts that
-carries the error (`strategies/spread.py`), because mined rays hardly go elsewhere.
+The square narrows as rays accumulate. It is the pixel alone once there have been `coverage` rays for every such pixel
+of one image. One image counts, not all of them, because they show the same scene. Of that image only the fraction
+counts that carries the error (`strategies/spread.py`), because mined rays hardly go elsewhere.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class Footprint:
         if not 0 <= self.coverage < float("inf"):
             raise ValueError(f"coverage is {self.coverage}; expected a finite number of rays per pixel, at least 0")
 
-    def side(self, size: Int[Tensor, "n 2"], rays: int | float, spread: float) -> Float[Tensor, " n"]:
+    def side(self, pixels: Shaped[Tensor, " n"], rays: int | float, spread: float) -> Float[Tensor, " n"]:
         """The equation above.
 
         Args:
-            size: height and width of each ray's image, pixels.
+            pixels: how many of each ray's image may be drawn.
             rays: drawn so far, in all images.
             spread: fraction of the images that carries the error.
         """
-        return (self.coverage * spread * size.prod(-1) / rays).sqrt()
+        return (self.coverage * spread * pixels / rays).sqrt()
 
     def colours(
         self,

@@ -115,7 +115,8 @@ class Miner:
         slot, yx = (torch.cat(parts) for parts in zip(mined, anywhere, strict=True))
         pixel, size = images.pixel_at(slot, yx), images.sizes[slot]
         self.rays_so_far += rays * processes
-        side = self.recipe.footprint.side(size, self.rays_so_far, self.strategy.spread)
+        drawable = size.prod(-1) * self.densities.share[images.ids[slot]]
+        side = self.recipe.footprint.side(drawable, self.rays_so_far, self.strategy.spread)
         if (side > 1).any():
             colours = self.recipe.footprint.colours(images, slot, pixel, side, self.generator)
         else:

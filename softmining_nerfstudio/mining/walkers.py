@@ -74,18 +74,20 @@ class Walkers:
         seen: Seen,
         walk: Walk,
         generator: torch.Generator,
-        allowed: Callable[[Float[Tensor, "n 2"]], Bool[Tensor, " n"]] | None = None,
+        area: Callable[[Float[Tensor, "n 2"]], Float[Tensor, " n"]] | None = None,
     ) -> tuple[Walkers, Bool[Tensor, " n"]]:
         """Move walkers `index`, and kill those that left the image, became easy or are not finite.
 
-        Q is 0 on a masked-out pixel: a walker stays where its move would end on one.
+        Where some pixels have less area than others, a move to them is made less often (Metropolis et al., 1953): with
+        the chance area there / area here. So a walker stays where its move would end on a masked-out pixel.
 
         Args:
             index: flat indices of n walkers.
             seen: what each of them saw at its pixel.
             walk: how they move. The `respawn_fraction` of lowest corrected loss dies.
             generator: the source of all randomness.
-            allowed: tells which positions in the walkers' images may be drawn; None where all may.
+            area: of the pixels at positions in the walkers' images, 0 where nothing may be drawn; None where all are
+                alike.
 
         Returns:
             The population after the step, and which of the n died in it.
@@ -93,9 +95,10 @@ class Walkers:
         before = self.yx.flatten(0, 1)[index]
         yx = walk.move(before, seen.size, seen.score, generator)
         inside = ((yx >= 0) & (yx < seen.size)).all(-1)  # False for NaN, too
-        if allowed is not None:
-            barred = inside & ~allowed(torch.where(inside[:, None], yx, before))
-            yx = torch.where(barred[:, None], before, yx)
+        if area is not None:
+            chance = area(torch.where(inside[:, None], yx, before)) / area(before)
+            refused = inside & (torch.rand(chance.shape, generator=generator) >= chance)
+            yx = torch.where(refused[:, None], before, yx)
         finite = seen.error.isfinite() & seen.loss.isfinite()
         alive = inside & finite & ~lowest(seen.loss, walk.respawn_fraction)
         moved = self.place(index, torch.where(alive[:, None], yx, torch.nan))

@@ -23,12 +23,12 @@ def colours(images, pixel, side, generator):
 
 
 def test_the_side_is_the_distance_between_rays_that_are_spread_over_one_image():
-    size = torch.tensor([[30, 40], [300, 400]])
-    torch.testing.assert_close(Footprint(1.0).side(size, 1200, 1.0), torch.tensor([1.0, 10.0]))
-    torch.testing.assert_close(Footprint(9.0).side(size, 1200, 1.0), torch.tensor([3.0, 30.0]))
-    torch.testing.assert_close(Footprint(9.0).side(size, 120_000, 1.0), torch.tensor([0.3, 3.0]))
-    torch.testing.assert_close(Footprint(9.0).side(size, 1200, 0.25), torch.tensor([1.5, 15.0]))
-    assert (Footprint(0.0).side(size, 1, 1.0) == 0).all()
+    pixels = torch.tensor([30 * 40, 300 * 400])
+    torch.testing.assert_close(Footprint(1.0).side(pixels, 1200, 1.0), torch.tensor([1.0, 10.0]))
+    torch.testing.assert_close(Footprint(9.0).side(pixels, 1200, 1.0), torch.tensor([3.0, 30.0]))
+    torch.testing.assert_close(Footprint(9.0).side(pixels, 120_000, 1.0), torch.tensor([0.3, 3.0]))
+    torch.testing.assert_close(Footprint(9.0).side(pixels, 1200, 0.25), torch.tensor([1.5, 15.0]))
+    assert (Footprint(0.0).side(pixels, 1, 1.0) == 0).all()
 
 
 @pytest.mark.parametrize("side", [1.5, 3, 9, 20])
@@ -106,7 +106,7 @@ def test_images_of_mixed_sizes_have_footprints_of_their_own(generator):
         torch.tensor([[30, 40], [3, 4]]).repeat_interleave(500, 0),
     )
     footprint = Footprint(1.0)
-    side = footprint.side(images.sizes[slot], 48, 1.0)
+    side = footprint.side(images.sizes[slot].prod(-1), 48, 1.0)
     assert side.unique().tolist() == [1.0, 10.0]
     found = footprint.colours(images, slot, pixel, side, generator)
     torch.testing.assert_close(found[500:], ramp(6, 8)[3, 4].expand(500, 3))

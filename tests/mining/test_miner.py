@@ -1,6 +1,7 @@
 """A training step of soft mining, without nerfstudio: the loop of the docstring, and what the miner keeps of it."""
 
 import copy
+import math
 import statistics
 from dataclasses import replace
 
@@ -276,6 +277,17 @@ def test_rays_gather_where_the_error_is():
     assert (last.pixel[:, 1] < 10).float().mean() > 0.6  # a third of the columns
 
 
+def test_walkers_of_a_panorama_are_spread_over_the_sphere():
+    """Where the error is the same everywhere: 7.6 % of the solid angle is within the outer quarter of the rows."""
+    pixels = torch.rand((N, 64, 128, 3), generator=torch.Generator().manual_seed(1))
+    images = Images(torch.arange(N), pixels, equirectangular=True)
+    miner = miner_of(edge_rays=False)
+    noise = torch.Generator().manual_seed(2)
+    batches = train(miner, images, 120, rays=600, error_at=lambda _: 0.1 + 0.1 * torch.rand(600, generator=noise))
+    rows = torch.cat([batch.pixel[:540, 0] for batch in batches[40:]])
+    assert ((rows < 8) | (rows >= 56)).float().mean() == pytest.approx(1 - math.cos(math.pi / 8), abs=0.015)
+
+
 def test_a_gradient_is_asked_for_only_with_drift():
     for drift in (0.0, 1.0):
         rays = miner_of("lmc", walk=Langevin(drift=drift)).draw(images_of(), 0, 60)
@@ -312,6 +324,17 @@ def test_footprints_are_narrower_where_the_error_is_on_less_of_the_images():
         plain[walkers] = (rays.colours == own).all(-1)
     assert plain[20.0].all()
     assert plain[1.0].float().mean() < 0.1
+
+
+def test_footprints_are_narrower_where_less_of_the_images_may_be_drawn():
+    """3 rays for each of 150 of 600 pixels."""
+    masks = torch.zeros(N, HEIGHT, WIDTH, 1)
+    masks[:, :, : WIDTH // 4] = 1
+    images = images_of(channels=3, masks=masks)
+    first, *_, last = train(miner_of("uniform", footprint=Footprint(3.0)), images, 8)
+    for batch, plain in ((first, False), (last, True)):
+        own = images.pixels[batch.slot, batch.pixel[:, 0], batch.pixel[:, 1]]
+        assert torch.equal(batch.colours, own) is plain
 
 
 def test_without_footprints_no_random_number_is_spent_on_them():

@@ -8,7 +8,7 @@ import torch
 
 from softmining_nerfstudio.mining.feedback import Seen
 from softmining_nerfstudio.mining.walkers import Walkers, lowest
-from softmining_nerfstudio.mining.walks import Langevin
+from softmining_nerfstudio.mining.walks import Diffusion, Langevin
 
 STILL = Langevin(drift=0.0, noise=0.0, respawn_fraction=0.0)
 NON_FINITE = [math.nan, math.inf, -math.inf]
@@ -211,14 +211,29 @@ def test_a_move_onto_a_forbidden_pixel_is_not_made(generator):
     walkers = replace(walkers, yx=torch.where(left[..., None], walkers.yx, walkers.yx - torch.tensor([0.0, 30.0])))
     config = Langevin(drift=0.0, noise=8.0, respawn_fraction=0.0)
 
-    def step(allowed):
-        return walkers.step(torch.arange(500), seen, walk=config, generator=generator.manual_seed(3), allowed=allowed)
+    def step(area):
+        return walkers.step(torch.arange(500), seen, walk=config, generator=generator.manual_seed(3), area=area)
 
-    (free, died), (kept, died_too) = step(None), step(lambda yx: yx[:, 1] < 30)
+    (free, died), (kept, died_too) = step(None), step(lambda yx: (yx[:, 1] < 30).float())
     barred = (free.yx[..., 1] >= 30) & ~died
     assert barred.sum() > 50
     assert torch.equal(died_too, died)
     torch.testing.assert_close(kept.yx, torch.where(barred[..., None], walkers.yx, free.yx), equal_nan=True)
+
+
+def test_walkers_are_as_dense_as_the_area_of_the_pixels(generator):
+    """Pixels on the right have a quarter of the area of those on the left."""
+    walkers, seen = population(generator, images=1, per_image=2000), situation(generator, 2000)
+    seen = replace(seen, score=torch.zeros(2000, 2))
+    for _ in range(200):
+        walkers, _ = walkers.step(
+            torch.arange(2000),
+            seen,
+            walk=Diffusion(noise=0.2, respawn_fraction=0.0),
+            generator=generator,
+            area=lambda yx: torch.where(yx[:, 1] < 30, 1.0, 0.25),
+        )
+    assert (walkers.yx[..., 1] < 30).float().mean() == pytest.approx(0.8, abs=0.03)
 
 
 def test_of_equal_losses_the_first_are_the_lowest():

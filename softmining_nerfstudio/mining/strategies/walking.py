@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from softmining_nerfstudio.mining.feedback import Seen
@@ -47,8 +47,8 @@ class Walking(Strategy):
         """The walkers of the last draw."""
         self._count = 0
         """Rays of the last draw: walkers, and rays on edges."""
-        self._allowed: Callable[[Float[Tensor, "n 2"]], Bool[Tensor, " n"]] | None = None
-        """Tells what may be drawn of the images of these walkers."""
+        self._area: Callable[[Float[Tensor, "n 2"]], Float[Tensor, " n"]] | None = None
+        """Of the pixels of the images of these walkers; None where all are alike."""
 
     @property
     def needs_score(self) -> bool:
@@ -91,14 +91,15 @@ class Walking(Strategy):
         if per_image > self.walkers.per_image:
             self.walkers = self.walkers.grown(per_image)
         slot, self._chosen = self.walkers.choose(drawable, images.ids, count, self.generator)
-        self._allowed = None if images.all_allowed else partial(_allowed, images, slot)
+        alike = images.all_allowed and not images.equirectangular
+        self._area = None if alike else partial(_area, images, slot)
         return slot, self.walkers.yx.flatten(0, 1)[self._chosen], self.walkers.error.flatten()[self._chosen]
 
     def learn(self, seen: Seen) -> None:
         """Move and kill the walkers of the batch, and see what they find."""
         own = seen.first(len(self._chosen))
-        self.walkers, died = self.walkers.step(self._chosen, own, self.walk, self.generator, self._allowed)
-        self._allowed = None  # the images may go out now
+        self.walkers, died = self.walkers.step(self._chosen, own, self.walk, self.generator, self._area)
+        self._area = None  # the images may go out now
         self.redrawn = float(died.float().mean()) if len(died) else 0.0
         self.spread_estimate.update(uniform=seen.error[self._count :], walkers=own.error)
 
@@ -127,10 +128,11 @@ class Walking(Strategy):
         index = images.ids[slot] * per_image + torch.arange(per_image).repeat(len(slot) // per_image)
         yx, size = self.walkers.yx.flatten(0, 1)[index], images.sizes[slot]
         inside = ((yx >= 0) & (yx < size)).all(-1, keepdim=True)  # False for NaN, too
-        strayed = ~inside[:, 0] | ~_allowed(images, slot, torch.where(inside, yx, 0))
+        strayed = ~inside[:, 0] | (_area(images, slot, torch.where(inside, yx, 0)) == 0)
         self.walkers = self.walkers.place(index[strayed], torch.full((int(strayed.sum()), 2), torch.nan))
 
 
-def _allowed(images: Images, slot: Int[Tensor, " n"], yx: Float[Tensor, "n 2"]) -> Bool[Tensor, " n"]:
-    """Whether these positions may be drawn."""
-    return images.allowed(slot, *images.pixel_at(slot, yx).unbind(-1))
+def _area(images: Images, slot: Int[Tensor, " n"], yx: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+    """The area of the pixels at these positions; 0 where they may not be drawn."""
+    row, column = images.pixel_at(slot, yx).unbind(-1)
+    return images.area(slot, row) * images.allowed(slot, row, column)
