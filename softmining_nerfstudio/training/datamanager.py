@@ -150,23 +150,24 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
             raise UserError(f"pixel_sampler is {type(config).__name__}; expected SoftMiningPixelSamplerConfig")
         names = [path.name for path in dataset.image_filenames]
         cameras = dataset.cameras
+        panoramas = bool((cameras.camera_type == CameraType.EQUIRECTANGULAR.value).all())
         return config.setup(
             image_names=names,
             draws_ahead=torch.device(self.device).type == "cuda" or threads.core_to_spare(),
             num_rays_per_batch=num_rays_per_batch,
-            is_equirectangular=bool((cameras.camera_type == CameraType.EQUIRECTANGULAR.value).all()),
-            fisheye_crop_radius=(cameras.metadata or {}).get("fisheye_crop_radius"),
+            is_equirectangular=config.is_equirectangular or panoramas,
+            fisheye_crop_radius=(cameras.metadata or {}).get("fisheye_crop_radius", config.fisheye_crop_radius),
         )
 
     def next_train(self, step: int) -> tuple[RayBundle, dict]:
         """Rays and batch of one training step: mined in training mode, uniform in eval mode."""
         assert self.train_pixel_sampler is not None
         self.train_count += 1
-        if self.training and self._random_state is not None:
-            random_state.restore(self._random_state)
-            self._random_state = None
         image_batch = next(self.iter_train_image_dataloader)
         assert image_batch is not None
+        if self.training and self._random_state is not None:  # after a subset for all training was chosen, as at first
+            random_state.restore(self._random_state)
+            self._random_state = None
         if not self.training:
             batch = self.train_pixel_sampler.sample(image_batch)
             return self.train_ray_generator(batch["indices"]), batch

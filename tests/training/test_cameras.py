@@ -40,9 +40,9 @@ KINDS = {
 }
 
 
-def sampler_of(seen_by: Cameras, drift: float) -> SoftMiningPixelSampler:
+def sampler_of(seen_by: Cameras, drift: float, **options: object) -> SoftMiningPixelSampler:
     """The sampler that the data manager sets up for a data set with these cameras."""
-    config = SoftMiningPixelSamplerConfig(sampling_type="lmc", langevin=Langevin(drift=drift))
+    config = SoftMiningPixelSamplerConfig(sampling_type="lmc", langevin=Langevin(drift=drift), **options)
     manager = SimpleNamespace(device="cpu", config=SimpleNamespace(pixel_sampler=config, patch_size=1))
     filenames = [SimpleNamespace(name=f"{i}.png") for i in range(IMAGES)]
     dataset = SimpleNamespace(cameras=seen_by, image_filenames=filenames)
@@ -105,6 +105,12 @@ def test_panoramas_are_recognised_if_all_cameras_are() -> None:
     some = torch.tensor([[CameraType.EQUIRECTANGULAR.value], [1], [1]])
     mixed = Cameras(torch.eye(4)[:3].repeat(3, 1, 1), 32.0, 32.0, 32.0, 16.0, WIDTH, HEIGHT, camera_type=some)
     assert sampler_of(mixed, 0.0).config.is_equirectangular is False
+
+
+def test_what_cameras_do_not_tell_of_a_lens_may_be_set() -> None:
+    config = sampler_of(KINDS["pinhole"], 0.0, is_equirectangular=True, fisheye_crop_radius=5.0).config
+    assert (config.is_equirectangular, config.fisheye_crop_radius) == (True, 5.0)
+    assert sampler_of(KINDS["fisheye"], 0.0, fisheye_crop_radius=5.0).config.fisheye_crop_radius == RADIUS
 
 
 def test_uniform_rays_of_panoramas_point_everywhere_alike() -> None:

@@ -22,7 +22,7 @@ from softmining_nerfstudio.images.pixels import Pixels
 from softmining_nerfstudio.images.tiles import disk
 from softmining_nerfstudio.mining.pixels.edge_strength import Contrast
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.training import datamanager, image_batches
+from softmining_nerfstudio.training import datamanager, image_batches, random_state
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.image_batches import batches_of
@@ -144,6 +144,18 @@ def test_images_are_chosen_as_nerfstudio_chooses_them(capture: Capture) -> None:
             loader = iter(build())
             chosen.append([next(loader)["image_idx"].tolist() for _ in range(12)])
         assert chosen[0] == chosen[1]
+
+
+def test_a_subset_for_all_training_is_the_same_after_resuming(capture: Capture) -> None:
+    found = []
+    for state in (None, {"sampler": None, "random": random_state.capture(), "course": None}):
+        random.seed(3)
+        made = capture.load(train_num_images_to_sample_from=3)
+        if state is not None:
+            made.set_extra_state(state)
+        found.append([{*batch["indices"][:, 0].tolist()} for batch in batches(made, 4)[::2]])
+    assert {*map(len, found[0])} == {3}
+    assert found[0] == found[1]
 
 
 HELD_OUT = 8
