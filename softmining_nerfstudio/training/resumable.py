@@ -57,6 +57,7 @@ class ResumableTrainer(Trainer):
             self.course.resume(self._start_step, course_in(checkpoint))
             self._take_over(checkpoint.parent.with_name(BEFORE_COOL_DOWN))
 
+    @check_main_thread
     def _take_over(self, folder: Path) -> None:
         """Copy the checkpoint before a cool-down that goes on, so that this run, too, can be trained on for longer."""
         before, own = newest(folder), self.checkpoint_dir.with_name(BEFORE_COOL_DOWN)

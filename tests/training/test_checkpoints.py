@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from nerfstudio.utils import comms
 from small_trainer import trainer
 
 from softmining_nerfstudio.methods import softmining_lite
@@ -95,6 +96,16 @@ def test_a_cool_down_that_goes_on_takes_the_checkpoint_before_it_along(tmp_path:
         assert [path.name for path in own.glob("*")] == expected
     made._take_over(own)
     assert torch.load(own / "step-000000004.ckpt") == {"step": 4}
+
+
+def test_one_process_alone_takes_it_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, made = tmp_path / "old" / "before_cool_down", trainer(tmp_path, max_num_iterations=8)
+    old.mkdir(parents=True)
+    torch.save({"step": 4}, old / "step-000000004.ckpt")
+    made.course.steps = 6
+    monkeypatch.setattr(comms, "get_rank", lambda: 1)
+    made._take_over(old)
+    assert not made.checkpoint_dir.with_name("before_cool_down").exists()
 
 
 def killed_while_saving(made: SoftMiningTrainer) -> None:
