@@ -31,7 +31,7 @@ class Seen(Places):
     error: Float[Tensor, " rays"]
     """Mean over RGB of |f - f_gt|; NaN where it was not finite."""
     loss: Float[Tensor, " rays"]
-    """Each ray's loss: corrected, if the strategy's loss is."""
+    """Each ray's loss: corrected, if the strategy's loss is; NaN where the error is."""
     score: Float[Tensor, "rays 2"] | None
     """Gradient of the log loss, 1 / pixel; None where the strategy needs none, or the model lets none through."""
 
@@ -61,7 +61,7 @@ class Feedback:
     error: Float[Tensor, " rays"] | None = None
     weights: Float[Tensor, " rays"] | None = None
     loss: Float[Tensor, " rays"] | None = None
-    """The corrected loss of each ray, weight * l."""
+    """The corrected loss of each ray, weight * l; NaN where its colour was not finite."""
     backpropagated: Float[Tensor, " rays"] | None = None
     """Sum over the loss terms of each ray's loss times the factor with which autograd reached it."""
     _when_complete: Callable[[], None] | None = None
@@ -91,8 +91,8 @@ class Feedback:
     ) -> Float[Tensor, ""]:
         """The corrected loss: the mean of Q^-alpha * l over the rays. Keeps what it was made of.
 
-        A ray whose colour is not finite gets no error (NaN), weight 0 and gradient 0. If a step calls this twice
-        (coarse, then fine), the last call's error counts.
+        A ray whose colour is not finite gets no error and no loss (NaN), weight 0 and gradient 0. If a step calls this
+        twice (coarse, then fine), the last call's error counts.
 
         Args:
             per_ray_loss: l(target, predicted), the model's own loss of each ray.
@@ -105,7 +105,7 @@ class Feedback:
         self.error = torch.where(finite.all(-1), colour_error(predicted, target), torch.nan)
         self.weights = self.importance.weights(self.error, self.alpha)
         per_ray = losses.detach()
-        self.loss = self.weights * per_ray
+        self.loss = torch.where(finite.all(-1), self.weights * per_ray, torch.nan)
         if self.yx.requires_grad and losses.requires_grad:
             # a hook that holds `losses` itself would keep the whole graph of every step alive
             losses.register_hook(lambda factor: self._reached(factor, per_ray))

@@ -377,6 +377,21 @@ def test_rays_without_a_finite_colour_restart_their_walkers():
     assert miner.strategy.walkers.yx[1].isfinite().any()
 
 
+def test_rays_without_a_finite_colour_save_no_easy_walker():
+    """A ninth of the walkers die for their loss, whatever else dies."""
+    miner, images = miner_of("dmc", edge_rays=False), images_of()
+    (rays,) = train(miner, images, 1, rays=600, error_at=lambda r: torch.where(r.image == 0, torch.nan, 0.1))
+    own, walkers = rays.feedback.places.image[:540], miner.strategy.walkers
+    healthy = int((own != 0).sum())
+    assert walkers.yx[1:].isfinite().all(-1).sum() == healthy - 60
+
+
+def test_the_loss_of_an_error_map_stays_plain():
+    feedback = train(miner_of("error-map", importance=Importance(alpha_warmup_steps=0)), images_of(), 1)[0].feedback
+    assert feedback.alpha == 0
+    assert (feedback.weights == 1).all()
+
+
 def test_a_batch_without_any_finite_colour_stops_the_training():
     with pytest.raises(FloatingPointError):
         train(miner_of(), images_of(), 1, error_at=lambda rays: torch.full((60,), torch.nan))
