@@ -24,7 +24,8 @@ class Importance:
     """
 
     alpha: float = 0.6
-    """Larger corrects more: 0 is hard mining (no correction), 1 is unbiased importance sampling."""
+    """Larger corrects more: 0 is hard mining (no correction), 1 is unbiased importance sampling, if rays
+    follow Q."""
     alpha_warmup_steps: int = 1000
     """Larger corrects later: alpha rises from 0 by 1 / this each training step until it is reached. 0: no rise."""
     min_error: float = 2.0**-10

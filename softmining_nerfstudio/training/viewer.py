@@ -46,7 +46,7 @@ HINTS = {
     "Noise, pixels": "Standard deviation of a walker's step, in pixels. Larger: walkers search further away.",
     "Noise, image sides": "Standard deviation of a walker's step, in image sides. Larger: walkers search further away.",
     "Respawned share": "Fraction of the walkers that dies at each step and reappears on edges, 0 to 1.",
-    "Alpha": "Correction of the loss for how often a ray is drawn. 0: hard mining, 1: unbiased importance sampling.",
+    "Alpha": "Correction of the loss for how often a ray is drawn. 0: hard mining, 1: importance sampling.",
     "Uniform share": "Fraction of each batch that is drawn uniformly, 0 to 1. Larger revisits easy regions more often.",
     "Re-draw": "Kill all walkers; new ones start anywhere.",
     "Finish": "Let the learning rates fall from here on, then save, evaluate and end.",

@@ -53,7 +53,7 @@ class Strategy(ABC):
         """`count` pixels of the loaded images for the next batch."""
 
     def learn(self, seen: Seen) -> None:  # noqa: B027 - a strategy need not learn
-        """Take in what the rays of the last `draw` saw."""
+        """Take in what the rays of the batch saw: first those of the last `draw`, then the uniform ones."""
 
     def statistics(self) -> dict[str, float]:
         """Numbers of the last step for a person."""

@@ -1,11 +1,12 @@
-"""The spread of the error: the effective fraction of the image area that carries it (participation ratio)
+"""The spread of the error: the fraction of the image area that carries it, as far as walkers can tell,
 
-    spread = E[e]^2 / E[e^2] = mean error of uniform rays / mean error of walkers.
+    spread = mean error of uniform rays / mean error of walkers.
 
-The second form holds because walkers draw from Q ∝ e, whose mean error is E[e^2] / E[e]. Both means come from the rays
-of the last batches; nothing is rendered. A model soon learns an empty background: walkers then find three to four times
-the error of uniform rays, so the spread is about a quarter. In a capture that is wrong all over, walkers find hardly
-more than uniform rays, and the spread is near 1.
+If walkers drew from Q ∝ e exactly, their mean error would be E[e^2] / E[e], and the spread the participation ratio
+E[e]^2 / E[e^2]. They find errors only as finely as their steps are wide: errors of small places or single pixels look
+more spread than they are. Both means come from the rays of the last batches; nothing is rendered. A model soon learns
+an empty background: walkers then find three to four times the error of uniform rays, so the spread is about a quarter.
+In a capture that is wrong all over, walkers find hardly more than uniform rays, and the spread is near 1.
 
 The spread sets the share of rays on edges (`walking.py`): following the error pays where it is small. It also sets the
 size of footprints (`footprint.py`): rays that go to a fraction of the images cover it sooner.

@@ -431,12 +431,20 @@ def test_listed_cells_are_those_of_their_own_image():
         assert mask[row[slot == image], column[slot == image]].all()
 
 
-def test_within_the_cell_at_the_pole_rows_count_by_their_area():
+@pytest.mark.parametrize("way", ["uniform", "on_edges"])
+def test_within_the_cell_at_the_pole_rows_count_by_their_area(way):
     height, rows = 320, 320 // GRID
     mask = (torch.arange(height) < rows)[:, None].expand(height, 2 * height)
     images = loaded([0], [torch.zeros(1).expand(height, 2 * height, 3)], [mask], equirectangular=True)
     densities = Densities(1, Sobel())
     densities.see(images)
-    drawn = draw("uniform", images, densities, torch.zeros(6000, dtype=torch.long))[:, 0].long()
+    drawn = draw(way, images, densities, torch.zeros(6000, dtype=torch.long))[:, 0].long()
     area = images.area(torch.tensor(0), torch.arange(rows))
     torch.testing.assert_close(drawn.bincount(minlength=rows) / 6000, area / area.sum(), atol=0.02, rtol=0)
+
+
+def test_fewer_rays_than_images_reach_all_of_them_in_time():
+    images, densities = seen([torch.zeros(8, 8, 3)] * 7)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.cat([densities.every_image(images, 2, generator) for _ in range(60)])
+    assert (drawn.bincount(minlength=7) > 5).all()
