@@ -1,10 +1,11 @@
 """A coarse error map, as instant-ngp has it: rays go where losses were high in the period before.
 
 Each image has a map. Over a period of training steps, a cell of the map sums l / p of the rays that fell near it, where
-p is the density (relative to uniform) with which the ray was drawn. The sum estimates the integral of the loss over the
-cell. At the end of the period it becomes the density of the next one, and a new map begins. Images are drawn in
-proportion to their sums (a tenth of the rays: all images alike). Half of the rays then go anywhere in their image, the
-others to a cell of its map. The loss is plain: dividing it by p would undo the map's purpose.
+p is the density with which the ray was drawn, relative to uniform over the images that were loaded. Divided by the rays
+that uniform sampling would have sent to the image, the sum estimates the integral of the loss over the cell. At the end
+of the period it becomes the density of the next one, and a new map begins. Images are drawn in proportion to their
+integrals (a tenth of the rays: all images alike). Half of the rays then go anywhere in their image, the others to a
+cell of its map. The loss is plain: dividing it by p would undo the map's purpose.
 
 Source: Mueller et al., "Instant Neural Graphics Primitives", SIGGRAPH 2022, its code's `error_map`. Differences: there
 the number of cells follows the number of rays (21 x 21 instead of 32 x 32 for 1024 rays on 100 images), and no row or
@@ -46,16 +47,23 @@ class ErrorMap(Strategy):
         num_images = len(densities.share)
         self.sums = torch.zeros(num_images, GRID, GRID)
         self.visited = torch.zeros(num_images, dtype=torch.bool)
+        self.uniform_rays = torch.zeros(num_images)
+        """Rays that uniform sampling would have sent to each image in this period."""
         self.density = Density(num_images)
         self.per_image = torch.ones(num_images)
-        """Sum of each image's map, relative to the mean image."""
+        """Mean loss of each image, relative to the mean image."""
+        self.drawn = torch.ones(num_images)
+        """How much likelier than uniformly each image was drawn last, when it was loaded."""
         self.step, self.period = 0, FIRST_PERIOD
         self._count = 0
 
     def draw(self, images: Images, count: int) -> Positions:
         """Pixels by the current map; uniform ones before there is a map, and in images that it does not cover."""
         allowed = self.densities.share[images.ids]
-        chance = torch.where(allowed > 0, self._image_chance(images.ids), 0)
+        chance = torch.where(allowed > 0, (1 - UNIFORM_IMAGES) * self.per_image[images.ids] + UNIFORM_IMAGES, 0)
+        drawable = int((allowed > 0).sum())
+        self.drawn = self.drawn.index_copy(0, images.ids, chance / chance.sum() * drawable)
+        self.uniform_rays = self.uniform_rays.index_add(0, images.ids, (allowed > 0) * count / drawable)
         slot = draw_with_replacement(chance, count, self.generator)
         yx = self.densities.uniform(images, slot, self.generator)
         by_map = torch.rand(count, generator=self.generator) >= UNIFORM_PIXELS
@@ -84,17 +92,14 @@ class ErrorMap(Strategy):
 
     def _renew(self) -> None:
         """Draw by the sums from now on, in the images that rays went to, and begin new sums."""
-        sums = self.sums.sum((1, 2))
+        losses = self.sums.sum((1, 2)) / self.uniform_rays
         for image in self.visited.nonzero()[:, 0].tolist():
             self.density.put(image, self.sums[image])
-        mean = sums[self.visited].mean().clamp(min=torch.finfo(sums.dtype).tiny)
-        self.per_image = torch.where(self.visited, sums / mean, self.per_image)
+        mean = losses[self.visited].mean().clamp(min=torch.finfo(losses.dtype).tiny)
+        self.per_image = torch.where(self.visited, losses / mean, self.per_image)
         self.sums, self.visited = torch.zeros_like(self.sums), torch.zeros_like(self.visited)
+        self.uniform_rays = torch.zeros_like(self.uniform_rays)
         self.step, self.period = 0, int(self.period * PERIOD_GROWTH)
-
-    def _image_chance(self, ids: Int[Tensor, " images"]) -> Float[Tensor, " images"]:
-        """Relative to drawing all images alike."""
-        return (1 - UNIFORM_IMAGES) * self.per_image[ids] + UNIFORM_IMAGES
 
     def _relative_density(
         self, image: Int[Tensor, " rays"], yx: Float[Tensor, "rays 2"], size: Int[Tensor, "rays 2"]
@@ -107,13 +112,14 @@ class ErrorMap(Strategy):
         )
         known = self.density.rows[image].sum(-1) > 0
         within = torch.where(known, (1 - UNIFORM_PIXELS) * drawn / area.clamp(min=1e-9) + UNIFORM_PIXELS, 1)
-        return self._image_chance(image) * within
+        return self.drawn[image] * within
 
     def state(self) -> dict[str, Tensor]:
         """Both maps, and the position in the period."""
         return {
             "sums": self.sums,
             "visited": self.visited,
+            "uniform_rays": self.uniform_rays,
             "cells": self.density.cells,
             "rows": self.density.rows,
             "per_image": self.per_image,
@@ -124,6 +130,8 @@ class ErrorMap(Strategy):
         """Go on with these maps."""
         self.sums, self.visited = state["sums"].cpu().clone(), state["visited"].cpu().clone()
         self.per_image = state["per_image"].cpu()
+        # older checkpoints do not tell: all images alike
+        self.uniform_rays = state.get("uniform_rays", torch.ones_like(self.per_image)).cpu()
         self.density.cells, self.density.rows = state["cells"].cpu().clone(), state["rows"].cpu().clone()
         self.step, self.period = state["period"].tolist()
 

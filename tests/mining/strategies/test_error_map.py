@@ -5,6 +5,7 @@ import torch
 from drawing import HEIGHT, WIDTH, N, run, seen, setting
 
 from softmining_nerfstudio.mining.pixels.cells import GRID
+from softmining_nerfstudio.mining.pixels.images import Images
 from softmining_nerfstudio.mining.strategies.error_map import (
     FIRST_PERIOD,
     PERIOD_GROWTH,
@@ -46,6 +47,17 @@ def test_the_error_map_estimates_the_loss_whatever_it_drew(masked, generator):
     cells = strategy.density.cells[3].float().view(8, GRID // 8, 8, GRID // 8).sum((1, 3))
     area = strategy.densities.allowed.cells[3].float().view(8, GRID // 8, 8, GRID // 8).sum((1, 3))
     torch.testing.assert_close(cells / cells.mean() / (area / area.mean()), torch.ones(8, 8), atol=0.3, rtol=0)
+
+
+def test_an_image_does_not_look_worse_for_being_loaded_more_often(generator):
+    """One half of the images is loaded four times as often; image 3 is twice as wrong."""
+    strategy, images = setting(ErrorMap, generator)
+    halves = [Images(images.ids[slots], images.pixels[slots]) for slots in (slice(None, N // 2), slice(N // 2, None))]
+    expected = (1.0 + (torch.arange(N) == 3)) * N / (N + 1)
+    for _ in range(2):
+        for step in range(strategy.period):
+            run(strategy, halves[step % 5 == 0], 1, 2000, lambda image, _: 1.0 + (image == 3))
+        torch.testing.assert_close(strategy.per_image, expected, atol=0.1, rtol=0)
 
 
 def test_rays_that_the_error_map_did_not_draw_do_not_reach_it(generator):
