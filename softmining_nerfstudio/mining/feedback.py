@@ -19,7 +19,7 @@ class Places:
     image: Int[Tensor, " rays"]
     """Index in the data set."""
     yx: Float[Tensor, "rays 2"]
-    """Position, pixels."""
+    """Where each was drawn, pixels: anywhere in its pixel."""
     size: Int[Tensor, "rays 2"]
     """Height and width of each ray's image, pixels."""
 
@@ -53,7 +53,7 @@ class Feedback:
     alpha: float
     """This step's alpha."""
     places: Places
-    yx: Float[Tensor, "rays 2"]
+    centres: Float[Tensor, "rays 2"]
     """Centres of the rays' pixels, in pixels; a leaf that requires grad where the strategy wants a score."""
     wanted: bool = True
     of_strategy: dict[str, float] = field(default_factory=dict)
@@ -73,15 +73,15 @@ class Feedback:
 
     def when_complete(self, call: Callable[[], None]) -> None:
         """Have `call` called in the backward pass as soon as nothing more is filled in; with a score, at its end."""
-        if not self.yx.requires_grad:
+        if not self.centres.requires_grad:
             self._when_complete = call
             return
 
         def complete(_: Tensor) -> None:
-            hook.remove()  # or it would keep alive whatever the call holds, as yx is a leaf
+            hook.remove()  # or it would keep alive whatever the call holds, as the centres are a leaf
             call()
 
-        hook = self.yx.register_post_accumulate_grad_hook(complete)
+        hook = self.centres.register_post_accumulate_grad_hook(complete)
 
     def correct(
         self,
@@ -106,7 +106,7 @@ class Feedback:
         self.weights = self.importance.weights(self.error, self.alpha)
         per_ray = losses.detach()
         self.loss = torch.where(finite.all(-1), self.weights * per_ray, torch.nan)
-        if self.yx.requires_grad and losses.requires_grad:
+        if self.centres.requires_grad and losses.requires_grad:
             # a hook that holds `losses` itself would keep the whole graph of every step alive
             losses.register_hook(lambda factor: self._reached(factor, per_ray))
         corrected = (self.weights * losses).mean()
@@ -122,14 +122,15 @@ class Feedback:
     def score(self) -> Float[Tensor, "rays 2"] | None:
         """Gradient of each ray's log loss with respect to its pixel position, 1 / pixel; None if none was asked for.
 
-        yx.grad = sum of factor * grad l, where `factor` holds the weight, the 1/n of the mean, any loss multiplier
+        centres.grad = sum of factor * grad l, where `factor` holds the weight, the 1/n of the mean, any loss multiplier
         and the gradient scaler. Divided by the sum of factor * l, all of them cancel and grad log l is left. Another
         loss that depends on the pixel position adds to it (nerfacto's distortion loss does, a little).
         """
-        if self.yx.grad is None or self.backpropagated is None:
+        grad = self.centres.grad
+        if grad is None or self.backpropagated is None:
             return None
-        tiny = torch.finfo(self.yx.grad.dtype).tiny  # a perfect ray has 0 / 0: no direction
-        return self.yx.grad / (self.backpropagated[:, None].to(self.yx.grad) + tiny)  # the model may be on a GPU
+        tiny = torch.finfo(grad.dtype).tiny  # a perfect ray has 0 / 0: no direction
+        return grad / (self.backpropagated[:, None].to(grad) + tiny)  # the model may be on a GPU
 
     def seen(self) -> Seen:
         """What the rays saw, on the CPU. Waits for a GPU."""

@@ -6,7 +6,7 @@ The whole loop, for any field that predicts colours at pixels:
     miner = Miner(recipe_of("dmc"), len(pictures), torch.Generator().manual_seed(0))
     for step in range(steps):
         rays = miner.draw(images, step, 1024)
-        predicted = field(rays.image, rays.yx)
+        predicted = field(rays.image, rays.centres)
         loss = rays.feedback.correct(lambda t, p: ((t - p) ** 2).mean(-1), rays.colours, predicted)
         optimizer.zero_grad()
         loss.backward()
@@ -53,9 +53,9 @@ class Rays:
         return self.feedback.places.image
 
     @property
-    def yx(self) -> Float[Tensor, "rays 2"]:
+    def centres(self) -> Float[Tensor, "rays 2"]:
         """Pixel centres. They require grad where the strategy follows the score."""
-        return self.feedback.yx
+        return self.feedback.centres
 
 
 class Miner:
@@ -130,7 +130,7 @@ class Miner:
             importance,
             alpha=importance.alpha_at(step) if strategy.corrected else 0.0,
             places=places,
-            yx=(pixel + 0.5).requires_grad_(strategy.needs_score and self.score_arrives),
+            centres=(pixel + 0.5).requires_grad_(strategy.needs_score and self.score_arrives),
             wanted=strategy.corrected or strategy.learns,
             of_strategy=strategy.statistics(),
         )
@@ -152,7 +152,7 @@ class Miner:
                 "training has diverged: no ray of the last batch has a finite colour. Resume from the last checkpoint "
                 "with a lower learning rate."
             )
-        if feedback.yx.requires_grad and seen.score is None:
+        if feedback.centres.requires_grad and seen.score is None:
             self.score_arrives = False
         self.strategy.learn(seen)
         return seen

@@ -222,7 +222,7 @@ class SoftMiningPixelSampler(PixelSampler):
             )
         order = partial(self._order, image_batch)
         batch, feedback = self.in_flight.next(order(step), following=partial(order, step + 1))
-        return batch, feedback.yx
+        return batch, feedback.centres
 
     @_one_at_a_time
     def settle(self) -> None:
@@ -248,7 +248,7 @@ class SoftMiningPixelSampler(PixelSampler):
         seen = self.miner.learn(feedback)
         if seen is None:
             return
-        self._say(seen, score_wanted=feedback.yx.requires_grad)
+        self._say(seen, score_wanted=feedback.centres.requires_grad)
         self.history.add(seen)
 
     def _say(self, seen: Seen, score_wanted: bool) -> None:

@@ -53,7 +53,7 @@ def feedback_at(yx, importance=SOFT, alpha=0.6):
 
 def score_of(yx, target, per_ray=squared, factor=1.0, importance=SOFT, alpha=0.6, painting=None):
     feedback, painting = feedback_at(yx, importance, alpha), painting or Painting()
-    (factor * feedback.correct(per_ray, target, painting(feedback.yx))).backward()
+    (factor * feedback.correct(per_ray, target, painting(feedback.centres))).backward()
     return feedback.score()
 
 
@@ -65,7 +65,7 @@ def finite_differences(log_loss, yx, step=1e-5):
 def test_a_model_on_the_gpu_scores_positions_on_the_cpu(generator):
     yx, target = rays(generator)
     feedback, painting = feedback_at(yx), Painting().cuda()
-    feedback.correct(squared, target.cuda(), painting(feedback.yx.cuda())).backward()
+    feedback.correct(squared, target.cuda(), painting(feedback.centres.cuda())).backward()
     torch.testing.assert_close(feedback.score(), score_of(yx, target))
 
 
@@ -115,9 +115,9 @@ def test_coarse_and_fine_give_the_score_of_the_sum_of_their_weighted_losses(gene
     def coarse(at):
         return fine(at) * 0.5 + 0.1
 
-    loss = 0.1 * feedback.correct(squared, target, coarse(feedback.yx))
+    loss = 0.1 * feedback.correct(squared, target, coarse(feedback.centres))
     coarse_weights = feedback.weights
-    (loss + feedback.correct(squared, target, fine(feedback.yx))).backward()
+    (loss + feedback.correct(squared, target, fine(feedback.centres))).backward()
     expected = finite_differences(
         lambda at: (
             0.1 * coarse_weights * squared(target, coarse(at)) + feedback.weights * squared(target, fine(at))
@@ -131,7 +131,7 @@ def test_coarse_and_fine_give_the_score_of_the_sum_of_their_weighted_losses(gene
 def test_the_loss_is_the_mean_of_weight_times_loss_and_notes_what_it_was_made_of(generator):
     (yx, target), painting = rays(generator), Painting()
     feedback = feedback_at(yx)
-    loss = feedback.correct(squared, target, painting(feedback.yx))
+    loss = feedback.correct(squared, target, painting(feedback.centres))
     error = (painting(yx) - target).abs().mean(-1).detach()
     torch.testing.assert_close(feedback.error, error)
     torch.testing.assert_close(feedback.weights, SOFT.weights(error, 0.6))
@@ -146,7 +146,7 @@ def test_parameters_get_the_gradient_of_the_loss_with_its_weights_held_constant(
     (yx, target), painting = rays(generator), Painting()
     feedback = feedback_at(yx, alpha=alpha)
     found = torch.autograd.grad(
-        feedback.correct(per_ray, target, painting(feedback.yx)), [*painting.parameters()], retain_graph=True
+        feedback.correct(per_ray, target, painting(feedback.centres)), [*painting.parameters()], retain_graph=True
     )
     weights = SOFT.weights((painting(yx) - target).abs().mean(-1).detach(), alpha)
     expected = torch.autograd.grad((weights * per_ray(target, painting(yx))).mean(), [*painting.parameters()])
@@ -161,7 +161,7 @@ def test_a_broken_ray_harms_only_itself(generator, value, where, of_target):
     others, feedback = torch.arange(12) != 3, feedback_at(yx)
     damage = torch.zeros_like(target)
     damage[where] = value
-    predicted = painting(feedback.yx) + (0 if of_target else damage)
+    predicted = painting(feedback.centres) + (0 if of_target else damage)
     feedback.correct(squared, target + (damage if of_target else 0), predicted).backward()
 
     assert feedback.error.isnan().tolist() == (~others).tolist()
@@ -170,7 +170,7 @@ def test_a_broken_ray_harms_only_itself(generator, value, where, of_target):
     assert feedback.score()[3].tolist() == [0, 0]
 
     alone, intact = feedback_at(yx[others]), Painting()
-    alone.correct(squared, target[others], intact(alone.yx)).backward()
+    alone.correct(squared, target[others], intact(alone.centres)).backward()
     torch.testing.assert_close(feedback.score()[others], alone.score())
     for parameter, expected in zip(painting.parameters(), intact.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, expected.grad * 11 / 12)  # the mean is over all rays
@@ -179,7 +179,7 @@ def test_a_broken_ray_harms_only_itself(generator, value, where, of_target):
 def test_a_batch_of_broken_rays_has_no_gradient(generator):
     (yx, target), painting = rays(generator), Painting()
     feedback = feedback_at(yx)
-    feedback.correct(squared, target, painting(feedback.yx) + math.nan).backward()
+    feedback.correct(squared, target, painting(feedback.centres) + math.nan).backward()
     assert feedback.error.isnan().all()
     assert all((parameter.grad == 0).all() for parameter in painting.parameters())
 
@@ -204,7 +204,7 @@ def test_without_a_gradient_asked_for_there_is_no_score(generator):
 def test_before_the_backward_pass_there_is_no_score(generator):
     yx, target = rays(generator)
     feedback = feedback_at(yx)
-    feedback.correct(squared, target, Painting()(feedback.yx))
+    feedback.correct(squared, target, Painting()(feedback.centres))
     assert feedback.score() is None
 
 
@@ -212,7 +212,7 @@ def test_without_autograd_the_loss_is_the_same_and_there_is_no_score(generator):
     yx, target = rays(generator)
     feedback = feedback_at(yx)
     with torch.no_grad():
-        loss = feedback.correct(squared, target, Painting()(feedback.yx))
+        loss = feedback.correct(squared, target, Painting()(feedback.centres))
     torch.testing.assert_close(loss, feedback.loss.mean())
     assert feedback.score() is None
 
@@ -224,17 +224,17 @@ def test_colours_and_positions_are_left_as_they_were(generator):
     copies = target.clone(), predicted.clone()
     feedback.correct(squared, target, predicted)
     torch.testing.assert_close((target, predicted), copies, rtol=0, atol=0, equal_nan=True)
-    assert torch.equal(feedback.yx, yx)
+    assert torch.equal(feedback.centres, yx)
 
 
 @pytest.mark.parametrize("backward", [False, True])
 def test_nothing_of_a_step_outlives_it(generator, backward):
     yx, target = rays(generator)
     feedback = feedback_at(yx)
-    loss = feedback.correct(squared, target, Painting()(feedback.yx))
+    loss = feedback.correct(squared, target, Painting()(feedback.centres))
     if backward:
         loss.backward()
-    gone = weakref.ref(feedback), weakref.ref(feedback.yx)
+    gone = weakref.ref(feedback), weakref.ref(feedback.centres)
     del feedback, loss
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
@@ -247,7 +247,7 @@ def test_the_drift_is_the_same_in_pixels_for_any_batch_size_and_resolution(gener
     _, target = rays(generator, 1)
     here = torch.full((copies, 2), size - 40.5, dtype=torch.float64)
     feedback, corner = feedback_at(here), size - 100
-    feedback.correct(squared, target.expand(copies, 3), Painting()(feedback.yx - corner)).backward()
+    feedback.correct(squared, target.expand(copies, 3), Painting()(feedback.centres - corner)).backward()
     after, _ = Walkers(here[None], torch.ones((1, copies), dtype=torch.float64)).step(
         torch.arange(copies),
         replace(feedback.seen(), size=torch.full((copies, 2), size)),

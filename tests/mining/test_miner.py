@@ -122,7 +122,7 @@ def miner_of(sampling_type="dmc", count=N, seed=0, **changes):
 def report(rays, error=None):
     """The error of a field with one parameter, back-propagated: `error` for each ray, or one that depends on `yx`."""
     scale, target = torch.ones((), requires_grad=True), rays.colours[:, :3]
-    off = 0.1 * torch.sin(rays.yx).sum(-1) if error is None else error
+    off = 0.1 * torch.sin(rays.centres).sum(-1) if error is None else error
     predicted = target + scale * off[:, None]
     rays.feedback.correct(lambda t, p: ((t - p) ** 2).mean(-1), target, predicted).backward()
 
@@ -156,7 +156,7 @@ def test_as_many_rays_as_asked_for_have_the_colours_of_their_pixels(sampling_typ
     for rays in train(miner_of(sampling_type, footprint=Footprint(0.0)), drawn_from, 5, count):
         assert len(rays.slot) == count
         assert torch.equal(rays.image, images.ids[rays.slot])
-        assert torch.equal(rays.yx, rays.pixel + 0.5)
+        assert torch.equal(rays.centres, rays.pixel + 0.5)
         assert torch.equal(rays.colours, images.pixels[rays.slot, rays.pixel[:, 0], rays.pixel[:, 1]])
 
 
@@ -291,15 +291,15 @@ def test_walkers_of_a_panorama_are_spread_over_the_sphere():
 def test_a_gradient_is_asked_for_only_with_drift():
     for drift in (0.0, 1.0):
         rays = miner_of("lmc", walk=Langevin(drift=drift)).draw(images_of(), 0, 60)
-        assert rays.yx.requires_grad == (drift > 0)
-        assert rays.yx.is_leaf
+        assert rays.centres.requires_grad == (drift > 0)
+        assert rays.centres.is_leaf
 
 
 def test_a_field_that_lets_no_gradient_through_is_mined_without_it():
     miner, images = miner_of("lmc"), images_of()
     first, then = train(miner, images, 2, error_at=lambda rays: torch.full((60,), 0.1))
-    assert first.yx.requires_grad
-    assert not then.yx.requires_grad
+    assert first.centres.requires_grad
+    assert not then.centres.requires_grad
     assert miner.strategy.walkers.error.isfinite().any()
 
 

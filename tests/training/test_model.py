@@ -57,14 +57,14 @@ def test_the_score_equals_finite_differences_through_nerfstudio_cameras(distorte
         rays = cameras(distorted).generate_rays(camera_indices=camera, coords=yx)
         return ((colour(rays.directions) - target) ** 2).mean(-1).log()
 
-    rays = cameras(distorted).generate_rays(camera_indices=camera, coords=mined.yx)
+    rays = cameras(distorted).generate_rays(camera_indices=camera, coords=mined.centres)
     loss = SoftMiningLoss(nn.MSELoss())
     with loss.reporting_to(mined):
         (1024 * loss(target, colour(rays.directions))).backward()
     for axis in range(2):
         step = 0.05 * torch.nn.functional.one_hot(torch.tensor(axis), 2)
         with torch.no_grad():
-            slope = (log_loss(mined.yx + step) - log_loss(mined.yx - step)) / 0.1
+            slope = (log_loss(mined.centres + step) - log_loss(mined.centres - step)) / 0.1
         torch.testing.assert_close(mined.score()[:, axis], slope, rtol=0.02, atol=2e-3)
 
 
@@ -74,7 +74,7 @@ def test_the_correction_weighs_the_models_own_rays(background: str, poses: str) 
     model = small_model(background_color=background, camera_optimizer=CameraOptimizerConfig(mode=poses)).train()
     mined, camera = feedback()
     image = torch.rand(RAYS, 4)
-    outputs = model(cameras().generate_rays(camera_indices=camera, coords=mined.yx))
+    outputs = model(cameras().generate_rays(camera_indices=camera, coords=mined.centres))
     seed = torch.get_rng_state()
     losses = model.get_loss_dict(
         outputs, {"image": image, "feedback": mined}, model.get_metrics_dict(outputs, {"image": image})
@@ -96,7 +96,7 @@ def gradients(model: NerfactoModel, batches: list, scale: float = 1.0, accumulat
     total = 0.0
     for mined, camera, image in batches:
         torch.manual_seed(5)
-        outputs = model(cameras().generate_rays(camera_indices=camera, coords=mined.yx))
+        outputs = model(cameras().generate_rays(camera_indices=camera, coords=mined.centres))
         loss = (
             scale
             * model.get_loss_dict(
@@ -123,7 +123,7 @@ def test_scaler_accumulation_and_multiplier_change_neither_correction_nor_score(
     plain = gradients(model, batches)
     scores = [mined.score() for mined, _, _ in batches]
     for mined, _, _ in batches:
-        mined.yx.grad, mined.backpropagated = None, None
+        mined.centres.grad, mined.backpropagated = None, None
     changed = gradients(model, batches, scale, accumulated)
     for one, two in zip(plain, changed, strict=True):
         torch.testing.assert_close(two / scale, one, rtol=1e-3, atol=1e-7)
@@ -137,20 +137,20 @@ def test_proposal_networks_do_not_reach_the_score() -> None:
         nn.init.normal_(parameter, std=0.7)
     mined, camera = feedback()
     batch = {"image": torch.rand(RAYS, 3), "feedback": mined}
-    outputs = model(cameras().generate_rays(camera_indices=camera, coords=mined.yx))
+    outputs = model(cameras().generate_rays(camera_indices=camera, coords=mined.centres))
     losses = model.get_loss_dict(outputs, batch, model.get_metrics_dict(outputs, batch))
     losses["interlevel_loss"].backward(retain_graph=True)
-    assert mined.yx.grad is None or not mined.yx.grad.any()
+    assert mined.centres.grad is None or not mined.centres.grad.any()
     assert any(parameter.grad.any() for parameter in model.proposal_networks.parameters() if parameter.grad is not None)
     losses["rgb_loss"].backward()
-    assert mined.yx.grad.any()
+    assert mined.centres.grad.any()
 
 
 def test_eval_losses_are_plain() -> None:
     model = small_model().eval()
     mined, camera = feedback(drift=False)
     image = torch.rand(RAYS, 3)
-    outputs = model(cameras().generate_rays(camera_indices=camera, coords=mined.yx))
+    outputs = model(cameras().generate_rays(camera_indices=camera, coords=mined.centres))
     loss = model.get_loss_dict(outputs, {"image": image})["rgb_loss"]
     torch.testing.assert_close(loss, nn.functional.mse_loss(outputs["rgb"], image))
 
