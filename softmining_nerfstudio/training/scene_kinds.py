@@ -2,21 +2,22 @@
 
 Two kinds of scene need different models: an object before a plain background lies within known bounds, a capture
 reaches to the horizon. A method's default fits one kind. `follow_data` changes it to the kind of the data that the user
-named, except where the user gave a flag.
+named, and to what the files of an object say of it (`objects.py`), except where the user gave a flag.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
-from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
-from nerfstudio.data.dataparsers.dnerf_dataparser import DNeRFDataParserConfig
 from nerfstudio.engine.trainer import TrainerConfig
 
 from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
+from softmining_nerfstudio.training import objects
+from softmining_nerfstudio.training.objects import ObjectParserConfig
 from softmining_nerfstudio.training.parsing import name_of
 
 Settings = Mapping[str, Any]
@@ -66,13 +67,11 @@ CAPTURES = Kind(
         }
     },
 )
-OBJECT_PARSERS = (BlenderDataParserConfig, DNeRFDataParserConfig)
-"""Parsers of objects, the demo scene's among them as it derives from the first. All others read captures."""
 
 
 def kind_of(parser: DataParserConfig) -> Kind:
-    """The kind of scene that a parser reads."""
-    return OBJECTS if isinstance(parser, OBJECT_PARSERS) else CAPTURES
+    """The kind of scene that a parser reads: captures, if it is not made for objects."""
+    return OBJECTS if isinstance(parser, ObjectParserConfig) else CAPTURES
 
 
 def parser_of(config: TrainerConfig) -> DataParserConfig:
@@ -111,9 +110,14 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
     flags = {word.partition("=")[0].replace("_", "-") for word in words}
     if default is not None and "--load-config" not in flags:
         wanted = {**kind.settings, **kind.of_methods.get(default.method_name or "", {})}
+        if isinstance(parser, ObjectParserConfig):
+            with suppress(Exception):  # what cannot be read, the parser tells later
+                wanted |= objects.settings_of(parser, config.pipeline.datamanager.data or parser.data)
+        registered = _with(default.pipeline, "datamanager.dataparser", parser)
         for path, value in wanted.items():
-            own = _at(default.pipeline, path)
-            given = f"--pipeline.{path}".replace("_", "-") in flags or _at(config.pipeline, path) != own
+            own = _at(registered, path)
+            flag = f"--pipeline.{path}".replace("_", "-").replace("pipeline.datamanager.dataparser.", "")
+            given = flag in flags or _at(config.pipeline, path) != own
             if own not in (value, None) and not given:
                 changes[path] = value
     for path, value in changes.items():

@@ -1,5 +1,7 @@
 """Settings that follow the data, through the command line's own parser."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import yaml
 from nerfstudio.configs.method_configs import all_methods
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.engine.trainer import TrainerConfig
+from PIL import Image
 
 from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.dataparsers.llff import LLFFDataParserConfig
@@ -124,3 +127,62 @@ def test_every_twin_follows_the_data_as_far_as_it_has_the_settings(method: str, 
     config, _ = followed(method, blender_scene)
     assert getattr(config.pipeline.model, "near_plane", 2.0) == 2.0
     assert isinstance(config.pipeline.datamanager.dataparser, BlenderDataParserConfig)
+
+
+def copied(scene: Path, folder: Path, scale: float = 1.0, background: tuple[int, ...] | None = None) -> Path:
+    """An object at another distance from its cameras, or without an alpha channel."""
+    shutil.copytree(scene, folder)
+    for path in folder.glob("transforms_*.json"):
+        meta = json.loads(path.read_text())
+        for frame in meta["frames"]:
+            for row in frame["transform_matrix"][:3]:
+                row[3] *= scale
+        path.write_text(json.dumps(meta))
+    for path in folder.glob("*/*.png") if background else ():
+        with Image.open(path) as image:
+            Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image).convert("RGB").save(path)
+    return folder
+
+
+@pytest.mark.parametrize(("scale", "set_to"), [(0.35, 2.857), (10.0, 0.1), (1.1, 1.0)])
+def test_cameras_of_an_object_are_put_where_its_bounds_are_meant_for(
+    blender_scene: Path, tmp_path: Path, scale: float, set_to: float
+) -> None:
+    scene = copied(blender_scene, tmp_path / "scene", scale)
+    for more in ((), ("blender-data",)):
+        config, said = followed("softmining-lite", scene, *more)
+        assert config.pipeline.datamanager.dataparser.scale_factor == set_to
+        assert (f"set scale_factor {set_to}" in said) == (set_to != 1.0)
+        follow_data(config)
+        assert config.pipeline.datamanager.dataparser.scale_factor == set_to
+    config, _ = followed("softmining-lite", scene, "blender-data", "--scale-factor", 1.0)
+    assert config.pipeline.datamanager.dataparser.scale_factor == 1.0
+
+
+@pytest.mark.parametrize(
+    ("shown", "words", "expected"),
+    [
+        (None, "", "white"),
+        (None, "blender-data --alpha-color None", "white"),
+        (None, "blender-data --alpha-color black", "black"),
+        (None, "blender-data --alpha-color green", "last_sample"),
+        ((255, 253, 255), "", "white"),
+        ((0, 2, 1), "", "black"),
+        ((90, 90, 90), "", "last_sample"),
+    ],
+)
+@pytest.mark.parametrize("method", ["softmining-lite", "softmining"])
+def test_the_background_is_that_of_the_images(
+    blender_scene: Path, tmp_path: Path, method: str, shown: tuple[int, ...] | None, words: str, expected: str
+) -> None:
+    scene = copied(blender_scene, tmp_path / "scene", background=shown)
+    assert followed(method, scene, *words.split())[0].pipeline.model.background_color == expected
+    mine = followed(f"{method} --pipeline.model.background-color random", scene, *words.split())[0]
+    assert mine.pipeline.model.background_color == "random"
+
+
+@pytest.mark.parametrize("damage", ["transforms_train.json", "train/r_0.png"])
+def test_what_cannot_be_read_is_left_to_the_parser(blender_scene: Path, tmp_path: Path, damage: str) -> None:
+    scene = copied(blender_scene, tmp_path / "scene")
+    (scene / damage).write_text("{}")
+    assert followed("softmining-lite", scene, "blender-data")[1].endswith("the settings stay as they are.")
