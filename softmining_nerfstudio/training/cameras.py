@@ -1,4 +1,4 @@
-"""What nerfstudio's parsers accept and no model can learn: numbers that are not finite, and cameras in one place.
+"""What nerfstudio's parsers accept and no model can learn: impossible cameras, two of one image, and all in one place.
 
 Parsers turn, centre and scale the cameras, which spreads a bad number of one frame to all, and blows up what is left
 of cameras in one place. The checks therefore look at such scenes a second time, as the files have them.
@@ -52,7 +52,8 @@ def require_cameras(parser: DataParserConfig, outputs: DataparserOutputs, datase
         outputs: of the training data, for the way back to the coordinates of the files.
 
     Raises:
-        UserError: if a number is not finite, or the cameras are in one place or absurdly far away.
+        UserError: if a number is not finite, a camera is impossible, two cameras share an image, or the cameras are in
+            one place or absurdly far away.
     """
     views = [(dataset.image_filenames, dataset.cameras) for dataset in datasets]
     places = torch.cat([cameras.camera_to_worlds[:, :3, 3] for _, cameras in views]).double()
@@ -61,6 +62,8 @@ def require_cameras(parser: DataParserConfig, outputs: DataparserOutputs, datase
     if not spread > SAME_PLACE * max(0.1, abs(outputs.dataparser_scale) * float(offset)):
         require_cameras_of_files(parser)
     _require_finite(views)
+    _require_possible(views)
+    _require_own_images(views)
     if not outputs.scene_box.aabb.isfinite().all():
         raise UserError(f"the scene box of {parser.data} is {outputs.scene_box.aabb.tolist()}; expected finite numbers")
     _require_places(views)
@@ -96,6 +99,33 @@ def _require_finite(views: Iterable[tuple[list[Path], Cameras]]) -> None:
                 raise UserError(
                     f"the camera of {names[bad[0]]} has a number that is not finite in its {what}{others}: "
                     f"{values[bad[0]].tolist()}. Mend or remove the frame."  # type: ignore[index]
+                )
+
+
+def _require_possible(views: Iterable[tuple[list[Path], Cameras]]) -> None:
+    """Check that images are not mirrored, and that rays leave the camera where it looks."""
+    for names, cameras in views:
+        orientation = torch.linalg.det(cameras.camera_to_worlds[:, :3, :3].double())
+        numbers = {"rotation of determinant": orientation, "fx of": cameras.fx[:, 0], "fy of": cameras.fy[:, 0]}
+        for what, values in numbers.items():
+            bad = (values <= 0).nonzero()[:, 0].tolist()
+            if bad:
+                others = f", as {len(bad) - 1} others" if len(bad) > 1 else ""
+                raise UserError(
+                    f"the camera of {names[bad[0]]} has a {what} {values[bad[0]]:.3g}{others}; expected a positive one. "
+                    "Mend or remove the frame."
+                )
+
+
+def _require_own_images(views: Iterable[tuple[list[Path], Cameras]]) -> None:
+    """Check that no image is seen by two cameras; it may be listed twice."""
+    poses: dict[Path, torch.Tensor] = {}
+    for names, cameras in views:
+        for name, pose in zip(names, cameras.camera_to_worlds, strict=True):
+            if not torch.allclose(poses.setdefault(name, pose), pose, atol=1e-4):
+                raise UserError(
+                    f"two cameras in different places have the image {name}; expected one of its own for each. "
+                    "(In folders of smaller images, as images_2, nerfstudio finds it by the file's name alone.)"
                 )
 
 

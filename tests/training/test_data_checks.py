@@ -129,6 +129,34 @@ def test_an_intrinsic_that_is_not_finite_is_named(small_capture: Capture) -> Non
         small_capture.load()
 
 
+@pytest.mark.parametrize("method", ["up", "none"])
+def test_a_mirrored_camera_is_named(small_capture: Capture, method: str) -> None:
+    for row in small_capture.transforms["frames"][3]["transform_matrix"][:3]:
+        row[0] = -row[0]
+    with pytest.raises(UserError, match=r"frame_3.png has a rotation of determinant -1; expected a positive one"):
+        small_capture.load(NerfstudioDataParserConfig(data=small_capture.folder, orientation_method=method))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("focal", [0.0, -30.0])
+def test_an_impossible_focal_length_is_named(small_capture: Capture, focal: float) -> None:
+    small_capture.transforms["fl_y"] = focal
+    with pytest.raises(UserError, match=rf"frame_0.png has a fy of {focal:.3g}, as 8 others; expected"):
+        small_capture.load()
+
+
+def test_an_image_of_two_cameras_is_named(small_capture: Capture) -> None:
+    """One of them may be held out. An image that is listed twice is no harm."""
+    frames = small_capture.transforms["frames"]
+    parser = NerfstudioDataParserConfig(data=small_capture.folder, eval_mode="interval", eval_interval=9)
+    for view, other in ((3, 4), (9, 4)):
+        frames[view], kept = {**frames[view], "file_path": frames[other]["file_path"]}, frames[view]
+        with pytest.raises(UserError, match=r"two cameras in different places have the image .*frame_4.png"):
+            small_capture.load(parser)
+        frames[view] = kept
+    frames.append(frames[4])
+    small_capture.load(parser)
+
+
 @pytest.mark.parametrize(("method", "centre"), [("up", "poses"), ("vertical", "focus"), ("none", "none")])
 @pytest.mark.parametrize("place", [0.0, 1.0, 123.456])
 def test_cameras_in_one_place_are_refused(small_capture: Capture, place: float, method: str, centre: str) -> None:
