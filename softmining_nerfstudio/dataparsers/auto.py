@@ -11,14 +11,17 @@ from typing import Any
 
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
+from nerfstudio.data.dataparsers.instant_ngp_dataparser import InstantNGPDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
+from nerfstudio.utils.io import load_from_json
 
 from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
 from softmining_nerfstudio.dataparsers.llff import LLFFDataParserConfig
 
+CAPTURE = "transforms.json"
 PARSERS: dict[str, type[DataParserConfig]] = {
-    "transforms.json": NerfstudioDataParserConfig,
+    CAPTURE: NerfstudioDataParserConfig,
     "transforms_train.json": BlenderDataParserConfig,
     "poses_bounds.npy": LLFFDataParserConfig,
 }
@@ -56,18 +59,32 @@ class AutoDataParserConfig(DataParserConfig):
         if not data.exists():
             raise FileNotFoundError(f"--data: there is no {data}")
         if data.suffix == ".json":
-            return NerfstudioDataParserConfig(data=data)
+            return _capture(data)(data=data)
         for name, parser in PARSERS.items():
-            if (data / name).exists():
-                return parser(data=data)
+            if (path := data / name).exists():
+                return (_capture(path) if name == CAPTURE else parser)(data=data)
+        sparse = " --colmap-path sparse/0" if (data / "sparse" / "0").is_dir() else ""
         raise ValueError(
             f"--data: {data} {_contents(data)}. Expected a folder with one of {', '.join(PARSERS)}. ns-process-data "
-            "makes one of photographs. For another format name its parser, as in: ns-train METHOD colmap --data DIR"
+            f"makes one of photographs. For another format name its parser: ns-train METHOD colmap --data DIR{sparse}"
         )
 
     def setup(self, **options: Any) -> DataParser:
         """The parser of what is there; raises as `found` does."""
         return self.found().setup(**options)
+
+
+def _capture(transforms: Path) -> type[DataParserConfig]:
+    """The parser of a transforms file: instant-ngp's where it has what that program writes and nerfstudio's parser
+    does not know, an angle of view in place of focal lengths, or a fisheye lens."""
+    try:
+        meta = load_from_json(transforms)
+        focal = "fl_x" in meta or "fl_x" in meta["frames"][0]
+        angle = not focal and ("camera_angle_x" in meta or "x_fov" in meta)
+        fisheye = meta.get("is_fisheye", False) and "camera_model" not in meta
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # the parser says what is wrong
+        return NerfstudioDataParserConfig
+    return InstantNGPDataParserConfig if angle or fisheye else NerfstudioDataParserConfig
 
 
 def _contents(data: Path) -> str:

@@ -56,6 +56,12 @@ def require_cameras(parser: DataParserConfig, outputs: DataparserOutputs, datase
             one place or absurdly far away.
     """
     views = [(dataset.image_filenames, dataset.cameras) for dataset in datasets]
+    for names, cameras in views:
+        if cameras.camera_to_worlds.ndim != 3:  # instant-ngp's parser looks a single pose up by a tensor
+            raise UserError(
+                f"the parser has no camera for {names[0]}, the only image of its part of the data; expected two or "
+                "more. Try --eval-mode interval --eval-interval 5."
+            )
     places = torch.cat([cameras.camera_to_worlds[:, :3, 3] for _, cameras in views]).double()
     offset = outputs.dataparser_transform[:3, 3].double().norm()
     spread = (places - places.mean(dim=0)).norm(dim=1).max()
@@ -112,8 +118,8 @@ def _require_possible(views: Iterable[tuple[list[Path], Cameras]]) -> None:
             if bad:
                 others = f", as {len(bad) - 1} others" if len(bad) > 1 else ""
                 raise UserError(
-                    f"the camera of {names[bad[0]]} has a {what} {values[bad[0]]:.3g}{others}; expected a positive one. "
-                    "Mend or remove the frame."
+                    f"the camera of {names[bad[0]]} has a {what} {values[bad[0]]:.3g}{others}; expected a positive "
+                    "one. Mend or remove the frame."
                 )
 
 

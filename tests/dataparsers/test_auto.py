@@ -1,9 +1,11 @@
 """The parser that looks at the folder first."""
 
+import json
 from pathlib import Path
 
 import pytest
 from nerfstudio.data.dataparsers.blender_dataparser import Blender, BlenderDataParserConfig
+from nerfstudio.data.dataparsers.instant_ngp_dataparser import InstantNGPDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 
 from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
@@ -31,6 +33,30 @@ def test_the_files_of_a_folder_name_its_parser(tmp_path: Path, files: list[str],
 def test_a_transforms_file_by_another_name_is_a_capture(tmp_path: Path) -> None:
     (path := tmp_path / "half.json").touch()
     assert AutoDataParserConfig(data=path).found() == NerfstudioDataParserConfig(data=path)
+
+
+@pytest.mark.parametrize(
+    ("meta", "parser"),
+    [
+        ({"camera_angle_x": 0.7}, InstantNGPDataParserConfig),
+        ({"x_fov": 40.0}, InstantNGPDataParserConfig),
+        ({"fl_x": 30.0, "is_fisheye": True}, InstantNGPDataParserConfig),
+        ({"fl_x": 30.0, "is_fisheye": True, "camera_model": "OPENCV_FISHEYE"}, NerfstudioDataParserConfig),
+        ({"fl_x": 30.0, "camera_angle_x": 0.7, "is_fisheye": False}, NerfstudioDataParserConfig),
+        ({"frames": [{"fl_x": 30.0}], "camera_angle_x": 0.7}, NerfstudioDataParserConfig),
+        ({}, NerfstudioDataParserConfig),
+    ],
+)
+def test_what_only_instant_ngp_writes_is_read_by_its_parser(tmp_path: Path, meta: dict, parser: type) -> None:
+    (path := tmp_path / "transforms.json").write_text(json.dumps({"frames": [{}], **meta}))
+    assert type(AutoDataParserConfig(data=tmp_path).found()) is parser
+    assert type(AutoDataParserConfig(data=path).found()) is parser
+
+
+def test_a_folder_of_colmap_is_told_where_its_model_is(tmp_path: Path) -> None:
+    (tmp_path / "sparse" / "0").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"colmap --data DIR --colmap-path sparse/0$"):
+        AutoDataParserConfig(data=tmp_path).found()
 
 
 @pytest.mark.parametrize("demo", [False, True])

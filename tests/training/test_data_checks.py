@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from capture import Capture  # type: ignore[import-not-found]
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
+from nerfstudio.data.dataparsers.instant_ngp_dataparser import InstantNGPDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from PIL import Image
 
@@ -155,6 +157,13 @@ def test_an_image_of_two_cameras_is_named(small_capture: Capture) -> None:
         frames[view] = kept
     frames.append(frames[4])
     small_capture.load(parser)
+
+
+def test_a_parser_that_fails_on_a_single_held_out_image_is_told_how_to_hold_out_more(small_capture: Capture) -> None:
+    parser = InstantNGPDataParserConfig(data=small_capture.folder)
+    with pytest.raises(UserError, match=r"no camera for .*frame_8.png, the only image.* Try --eval-mode interval"):
+        small_capture.load(parser)
+    small_capture.load(replace(parser, eval_mode="interval", eval_interval=5))
 
 
 @pytest.mark.parametrize(("method", "centre"), [("up", "poses"), ("vertical", "focus"), ("none", "none")])
