@@ -1,13 +1,17 @@
-"""nerfstudio's pipelines. Their evaluation of all held-out views says what it found and is valid JSON, and several
-processes can train them on processors, too."""
+"""nerfstudio's pipelines. Their evaluation of all held-out views says what it found and is valid JSON, it may end in
+time, and several processes can train them on processors, too."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.pipelines.base_pipeline import Pipeline, VanillaPipeline
 from nerfstudio.pipelines.dynamic_batch import DynamicBatchPipeline
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -23,6 +27,46 @@ def say(which: str, metrics: Mapping[str, Any]) -> None:
         f"{name.upper()} {float(metrics[name]):.{digits}f}{unit}" for name, digits, unit in _SHOWN if name in metrics
     ]
     CONSOLE.print(f"{which}: {', '.join(found)}", soft_wrap=True)
+
+
+class InTime:
+    """Held-out views in place of a data manager's loader of them: at least one, and no more when a time is over. The
+    first ones are spread over all, whatever their number (bit-reversed order, van der Corput 1935).
+
+    Args:
+        loader: of all views.
+        seconds: after which no view is begun.
+    """
+
+    def __init__(self, loader: FixedIndicesEvalDataloader, seconds: float) -> None:
+        self.loader, self.seconds, self.done = loader, seconds, 0
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[tuple[Cameras, dict]]:
+        begun, digits = time.perf_counter(), len(self).bit_length()
+        order = sorted(range(len(self)), key=lambda view: f"{view:0{digits}b}"[::-1])
+        for self.done, view in enumerate(order, 1):
+            yield self.loader.get_camera(view)
+            if time.perf_counter() - begun > self.seconds:
+                return
+
+    @property
+    def named(self) -> str:
+        """Which views those were."""
+        return "All held-out views" if self.done == len(self) else f"{self.done} of {len(self)} held-out views"
+
+
+@contextmanager
+def in_time(manager: Any, seconds: float) -> Iterator[InTime]:
+    """Within this context, a pipeline that evaluates all held-out views stops when a time is over."""
+    views = InTime(loader := manager.fixed_indices_eval_dataloader, seconds)
+    manager.fixed_indices_eval_dataloader = views
+    try:
+        yield views
+    finally:
+        manager.fixed_indices_eval_dataloader = loader
 
 
 class SoftMiningPipelineMixin:

@@ -24,6 +24,8 @@ from softmining_nerfstudio.training.threads import leave_busy_cores_alone
 
 _ALL_VIEWS = "Eval Images Metrics Dict (all images)"
 """nerfstudio's name of that event."""
+_EVALUATION = 60.0
+"""Seconds that the evaluation at the end may take after any training."""
 _STEPS_PER_CHECK_ON_GPU = 10
 """A check of the losses waits for the GPU."""
 
@@ -132,15 +134,16 @@ class SoftMiningTrainer(PacedTrainer):
                 held_out.say(f"All held-out views after {step + 1} steps", event["event"])
 
     def _after_train(self) -> None:
-        """Save, evaluate all held-out views, and end."""
+        """Save, evaluate held-out views for as long as training took, or a minute, and end."""
         self.step = max(self.course.steps - 1, 0)  # nerfstudio's loop counts one on
         self.training_state = "completed"
         self.save_checkpoint(self.step)
         views = self.pipeline.datamanager.eval_dataset
         if self.attended and views and self._evaluated != self.step and comms.is_main_process():
-            metrics = self.pipeline.get_average_eval_image_metrics(step=self.step)
+            with held_out.in_time(self.pipeline.datamanager, max(self.course.seconds, _EVALUATION)) as seen:
+                metrics = self.pipeline.get_average_eval_image_metrics(step=self.step)
             writer.put_dict(_ALL_VIEWS, metrics, self.step)
-            held_out.say(f"All held-out views after {self.step + 1} steps", metrics)
+            held_out.say(f"{seen.named} after {self.step + 1} steps", metrics)
         super()._after_train()
 
     def _train_complete_viewer(self) -> None:

@@ -1,6 +1,7 @@
 """What is said of the held-out views, in numbers and in commands."""
 
 import json
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +9,21 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from nerfstudio.utils import writer
 
 from softmining_nerfstudio.training import next_steps
-from softmining_nerfstudio.training.held_out import SoftMiningPipeline
+from softmining_nerfstudio.training.held_out import InTime, SoftMiningPipeline, in_time
 from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
+
+
+class Loader:
+    """Of so many views, whose numbers it hands out."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def get_camera(self, view: int) -> int:
+        return view
 
 
 def pipeline(views: int) -> SoftMiningPipeline:
@@ -73,3 +87,23 @@ def test_the_speed_is_what_nerfstudio_measured(monkeypatch: pytest.MonkeyPatch) 
     events = {writer.EventName.TRAIN_RAYS_PER_SEC.value: {"buffer": [], "avg": 12.0}}
     monkeypatch.setattr(writer, "GLOBAL_BUFFER", {"events": events})
     assert next_steps.trained_rays_per_second() == 12
+
+
+@pytest.mark.parametrize(("seconds", "views", "named"), [(1e9, 10, "All held-out views"), (0.0, 1, "1 of 10 held-out")])
+def test_the_evaluation_after_training_ends_in_time(seconds: float, views: int, named: str) -> None:
+    manager = SimpleNamespace(fixed_indices_eval_dataloader=(loader := Loader(10)))
+    with in_time(manager, seconds) as seen:
+        assert isinstance(manager.fixed_indices_eval_dataloader, InTime)
+        assert len(list(manager.fixed_indices_eval_dataloader)) == views
+    assert manager.fixed_indices_eval_dataloader is loader
+    assert seen.named.startswith(named)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 100])
+def test_views_that_are_evaluated_first_are_spread_over_all(count: int) -> None:
+    views = list(InTime(Loader(count), 1e9))
+    assert sorted(views) == [*range(count)]
+    for first in (2, 4, 8):
+        if count >= 2 * first:
+            found = sorted(views[:first])
+            assert max(b - a for a, b in pairwise([*found, count])) <= 2 * count / first
