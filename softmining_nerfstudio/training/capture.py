@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import is_dataclass
+from collections.abc import Collection, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +55,7 @@ def capture_of(dataset: SoftMiningDataset) -> Capture:
     return Capture(
         sizes=sizes,
         layers=layers,
-        files=list(_files(dataset)),
+        files=list(dataset.files()),
         read=partial(_read, dataset, layers),
         settings=_settings(dataset, layers),
     )
@@ -108,20 +106,3 @@ def _more(dataset: SoftMiningDataset, image: int) -> dict[str, Tensor]:
         if name == "mask" and values.shape[:2] != size:
             raise ValueError(f"its mask has {values.shape[1]} x {values.shape[0]} pixels, not {size[1]} x {size[0]}")
     return {k: v for k, v in data.items() if isinstance(v, Tensor) and v.ndim >= 2 and v.shape[:2] == size}
-
-
-def _files(dataset: SoftMiningDataset) -> Iterator[list[Path]]:
-    """The files of each image: its own, its mask, and whatever the metadata name for each image."""
-    outputs, listed = dataset._dataparser_outputs, [dataset.image_filenames]
-    if outputs.mask_filenames is not None:
-        listed.append(outputs.mask_filenames)
-    listed += [paths for paths in _path_lists(dataset.metadata) if len(paths) == len(dataset)]
-    yield from ([Path(path) for path in paths] for paths in zip(*listed, strict=True))
-
-
-def _path_lists(metadata: Mapping[str, Any]) -> Iterator[list[Path]]:
-    for value in metadata.values():
-        if is_dataclass(value):
-            yield from _path_lists(vars(value))
-        elif isinstance(value, list) and value and all(isinstance(path, Path) for path in value):
-            yield value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -37,11 +38,14 @@ class SoftMiningDataset(InputDataset):
                 size of its image.
 
         Raises:
-            UserError: if a file cannot be read, has other colours or another size than expected.
+            UserError: if a file is missing or cannot be read, has other colours or another size than expected.
         """
         modes: dict[str, Path] = {}
         sizes = []
-        for index, name in enumerate(self.image_filenames):
+        for index, (name, *others) in enumerate(self.files()):
+            for other in others:
+                if not other.exists():
+                    raise UserError(f"{other}: no such file. It goes with {name}. {hint(other)}".rstrip())
             try:
                 with Image.open(name) as image:
                     size, mode = image.size, image.mode
@@ -58,6 +62,13 @@ class SoftMiningDataset(InputDataset):
         self.channels = 4 if "RGBA" in modes else 3
         if sizes:
             self.cameras.width, self.cameras.height = torch.tensor(sizes).to(self.cameras.width).split(1, dim=1)
+
+    def files(self) -> Iterator[list[Path]]:
+        """The files of each image: its own, its mask, and whatever the metadata name for each image."""
+        masks = self._dataparser_outputs.mask_filenames
+        listed = [self.image_filenames, *([] if masks is None else [masks])]
+        listed += [paths for paths in _path_lists(self.metadata) if len(paths) == len(self)]
+        yield from ([Path(path) for path in paths] for paths in zip(*listed, strict=True))
 
     def get_data(self, image_idx: int, *arguments: Any, **options: Any) -> dict:
         """The image, its mask and whatever else the data set holds.
@@ -130,6 +141,14 @@ class SoftMiningDataset(InputDataset):
             f"cannot use {name}: {str(reason) or type(reason).__name__}.{there} "
             f"Expected a grey, RGB or RGBA image of 8 bits a channel{mask}."
         ) from (reason if isinstance(reason, Exception) else None)
+
+
+def _path_lists(metadata: Mapping[str, Any]) -> Iterator[list[Path]]:
+    for value in metadata.values():
+        if is_dataclass(value):
+            yield from _path_lists(vars(value))
+        elif isinstance(value, list) and value and all(isinstance(path, Path) for path in value):
+            yield value
 
 
 def exportable(dataset: Dataset) -> Dataset:

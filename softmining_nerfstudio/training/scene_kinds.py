@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
@@ -78,10 +78,13 @@ def parser_of(config: TrainerConfig) -> DataParserConfig:
     """The parser of the data, found by what lies there if the user named none.
 
     Raises:
-        FileNotFoundError, ValueError: the data cannot be read; see `AutoDataParserConfig.found`.
+        FileNotFoundError, ValueError: the data cannot be read; see `AutoDataParserConfig.found`. Or two are named.
     """
     datamanager = config.pipeline.datamanager
     parser = datamanager.dataparser  # type: ignore[attr-defined]
+    default = next(field.default for field in fields(parser) if field.name == "data")
+    if datamanager.data is not None and parser.data not in (default, datamanager.data):
+        raise ValueError(f"--data names both {datamanager.data} and {parser.data}; expected one")
     return parser.found(datamanager.data) if isinstance(parser, AutoDataParserConfig) else parser
 
 
@@ -105,7 +108,8 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
     parser = parser_of(config)
     if parser is not config.pipeline.datamanager.dataparser:  # type: ignore[attr-defined]
         config.pipeline = _with(config.pipeline, "datamanager.dataparser", parser)
-    kind, default = kind_of(parser), all_methods.get(config.method_name or "")
+    kind, names = kind_of(parser), [config.method_name, *words]  # --method-name gives it another name
+    default = next((all_methods[name] for name in names if name in all_methods), None)
     changes: dict[str, Any] = {}
     flags = {word.partition("=")[0].replace("_", "-") for word in words}
     if default is not None and "--load-config" not in flags:

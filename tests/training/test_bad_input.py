@@ -83,11 +83,24 @@ def test_the_first_image_which_the_parser_reads_itself_is_named_too(scene: Path,
 
 
 BAD_MASKS = {
-    "missing": (Path.unlink, "No such file"),
     "truncated": (cut, "truncated|cannot identify"),
     "coloured": (lambda path: Image.new("RGB", (SIZE, SIZE)).save(path), "should have 1 channel"),
     "of another size": (lambda path: Image.new("L", (30, 12)).save(path), "30 x 12 pixels, not 24 x 24"),
 }
+
+
+def test_a_missing_mask_or_depth_is_named_with_its_image(capture: Path) -> None:
+    transforms = json.loads((capture / "transforms.json").read_text())
+    for view, frame in enumerate(transforms["frames"]):
+        frame["depth_file_path"] = f"train/depth_{view}.png"
+        Image.new("I;16", (SIZE, SIZE)).save(capture / frame["depth_file_path"])
+    (capture / "transforms.json").write_text(json.dumps(transforms))
+    for name in ("mask_3.png", "depth_2.png"):
+        (path := capture / "train" / name).rename(aside := capture / "aside.png")
+        with pytest.raises(UserError, match=rf"{path}: no such file. It goes with .*r_{name[-5]}.png"):
+            load(NerfstudioDataParserConfig(data=capture))
+        aside.rename(path)
+    load(NerfstudioDataParserConfig(data=capture))
 
 
 @pytest.mark.parametrize(("damage", "message"), BAD_MASKS.values(), ids=BAD_MASKS.keys())

@@ -92,6 +92,22 @@ def test_a_configuration_from_a_file_stays_as_it_was_recorded(capture: Path) -> 
     assert said.endswith("the settings stay as they are.")
 
 
+def test_a_method_under_another_name_follows_the_data_likewise(capture: Path) -> None:
+    config = parse(["softmining-lite", "--data", str(capture)])
+    config.method_name, config.pipeline.datamanager.data = "mine", capture
+    follow_data(config, ["ns-train", "softmining-lite", "--method-name", "mine"])
+    assert config.pipeline.model.near_plane == 0.05
+
+
+def test_two_folders_of_data_are_refused(capture: Path, tmp_path: Path) -> None:
+    parser = parse(["softmining-lite", "llff-data", "--data", str(tmp_path / "other")])
+    parser.pipeline.datamanager.data = capture
+    with pytest.raises(SystemExit, match=r"--data names both .* and .*other; expected one"):
+        parser.set_timestamp()
+    parser.pipeline.datamanager.data = tmp_path / "other"
+    parser.set_timestamp()
+
+
 def test_a_named_parser_is_followed_likewise(capture: Path) -> None:
     command = ["softmining-lite", "nerfstudio-data", "--data", str(capture)]
     follow_data(config := parse(command), command)
