@@ -8,12 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from softmining_nerfstudio.training.checkpoints import newest, step_of
 from softmining_nerfstudio.training.course import Course
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -77,24 +79,33 @@ class Interruption:
 def say_stopped(course: Course, checkpoints: Path) -> None:
     """Print how to go on after the last complete step, and how to cool down from there and end."""
     ends_at = round(course.end) if course.ends_early else None
-    commands = {f"Stopped after {course.steps} steps. Resume with:": resume_command(checkpoints, steps=ends_at)}
+    saved, latest = course.steps - 1, newest(checkpoints)
+    later = latest is not None and (step_of(latest) or 0) > saved  # of the training before
+    from_step = saved if later else None
+    resume = partial(resume_command, checkpoints, from_step=from_step)
+    commands = {f"Stopped after {course.steps} steps. Resume with:": resume(steps=ends_at)}
     if course.share and not course.cooling:
         total = course.steps + course.steps_to_finish
-        commands["Or cool down from there and finish, with:"] = resume_command(checkpoints, steps=total)
+        commands["Or cool down from there and finish, with:"] = resume(steps=total)
     for what, command in commands.items():
         CONSOLE.print(what)
         CONSOLE.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)
 
 
-def resume_command(checkpoints: Path, arguments: Sequence[str] | None = None, steps: int | None = None) -> str:
-    """The command that goes on from the newest checkpoint of a folder, with the arguments of this process.
+def resume_command(
+    checkpoints: Path, arguments: Sequence[str] | None = None, steps: int | None = None, from_step: int | None = None
+) -> str:
+    """The command that goes on from a checkpoint of a folder, with the arguments of this process.
 
     Args:
         steps: to train in all; as many as were asked for by default.
+        from_step: of the checkpoint; the newest by default.
     """
     program, *words = arguments or sys.argv
     length = [] if steps is None else ["--max-num-iterations", str(steps)]
     load = ["--load-dir", str(checkpoints)]
+    if from_step is not None:
+        load += ["--load-step", str(from_step)]
     if any(_is(word, "--load-config") for word in words):  # it takes the place of all options
         return f"the options of that configuration and {shlex.join([*length, *load])}, without --load-config"
     if Path(program).stem != "ns-train":

@@ -106,6 +106,18 @@ def test_whoever_stops_training_is_told_how_to_finish_it(capsys: pytest.CaptureF
     assert "finish" not in capsys.readouterr().out
 
 
+def test_whoever_stops_before_older_checkpoints_resumes_from_what_was_saved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training that goes on from before a cool-down, in a folder that keeps the checkpoint after it."""
+    (tmp_path / "step-000000019.ckpt").touch()
+    for older, expected in ((None, False), ("step-000000039.ckpt", True)):
+        if older is not None:
+            (tmp_path / older).touch()
+        say_stopped(Course(100, "steps", 0.3, steps=20), tmp_path)
+        assert (capsys.readouterr().out.count("--load-step 19") == 2) == expected
+
+
 def test_whoever_stops_a_training_that_ends_early_resumes_its_cool_down(capsys: pytest.CaptureFixture[str]) -> None:
     course = Course(300.0, "seconds", 0.3, steps=20)
     course.finish()
