@@ -19,6 +19,8 @@ from PIL import Image
 ObjectParserConfig = BlenderDataParserConfig | DNeRFDataParserConfig
 """Parsers of objects, the demo scene's among them as it derives from the first."""
 
+SCALE = "datamanager.dataparser.scale_factor"
+"""Path of the factor by which a parser scales the scene."""
 DISTANCE = 4.0
 """Of NeRF Synthetic's cameras from the origin."""
 ABOUT_THERE = (3.5, 4.5)
@@ -39,7 +41,7 @@ def settings_of(parser: ObjectParserConfig, folder: Path) -> dict[str, Any]:
     first = folder / f"{meta['frames'][0]['file_path']}.png"
     settings: dict[str, Any] = {"model.background_color": background_of(first, parser.alpha_color)}
     if parser.scale_factor == 1 and (scale := scale_of(meta)) != 1:
-        settings["datamanager.dataparser.scale_factor"] = scale
+        settings[SCALE] = scale
     return settings
 
 

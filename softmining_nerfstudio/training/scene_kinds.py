@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
@@ -83,7 +83,8 @@ def parser_of(config: TrainerConfig) -> DataParserConfig:
     datamanager = config.pipeline.datamanager
     parser = datamanager.dataparser  # type: ignore[attr-defined]
     default = next(field.default for field in fields(parser) if field.name == "data")
-    if datamanager.data is not None and parser.data not in (default, datamanager.data):
+    known = datamanager.data is not None and default is not MISSING
+    if known and parser.data not in (default, datamanager.data):
         raise ValueError(f"--data names both {datamanager.data} and {parser.data}; expected one")
     return parser.found(datamanager.data) if isinstance(parser, AutoDataParserConfig) else parser
 
@@ -92,7 +93,8 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
     """Name the data's own parser in the configuration and fit the settings to its kind of scene.
 
     A setting is the user's own if it differs from the registered method's, or if the command names it. A method that is
-    not registered keeps its settings, as does a configuration from a file. To do it again changes nothing.
+    not registered keeps its settings, unless the command names one that is, as does a configuration from a file. To do
+    it again changes nothing.
 
     Args:
         words: of the command.
@@ -118,17 +120,25 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
             with suppress(Exception):  # what cannot be read, the parser tells later
                 wanted |= objects.settings_of(parser, config.pipeline.datamanager.data or parser.data)
         registered = _with(default.pipeline, "datamanager.dataparser", parser)
-        for path, value in wanted.items():
-            own = _at(registered, path)
-            flag = f"--pipeline.{path}".replace("_", "-").replace("pipeline.datamanager.dataparser.", "")
-            given = flag in flags or _at(config.pipeline, path) != own
-            if own not in (value, None) and not given:
-                changes[path] = value
+        given = {path for path in wanted if _at(config.pipeline, path) != _at(registered, path)}
+        given |= {path for path in wanted if _flag(path) in flags}
+        if given & {"model.near_plane", "model.far_plane"}:  # they are meant for the scene as it is
+            given.add(objects.SCALE)
+        changes = {
+            path: value
+            for path, value in wanted.items()
+            if path not in given and _at(registered, path) not in (value, None)
+        }
     for path, value in changes.items():
         config.pipeline = _with(config.pipeline, path, value)
     named = ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in _readable(changes).items())
     settings = f"set {named}; flags of your own come first" if named else "the settings stay as they are"
     return f"{name_of(parser)} reads {kind.name}: {settings}."
+
+
+def _flag(path: str) -> str:
+    """The option of a field; those of a parser go without the path."""
+    return f"--pipeline.{path}".replace("_", "-").replace("pipeline.datamanager.dataparser.", "")
 
 
 def _readable(changes: Settings) -> Settings:
