@@ -28,7 +28,7 @@ ABOUT_THERE = (3.5, 4.5)
 PLAIN = {"white": (250, 255), "black": (0, 5)}
 """Backgrounds that a model can be told, and their range in 8 bits; compressed images are not exact."""
 OTHER = "last_sample"
-"""What a model is told of any other background."""
+"""What a model is told of any other background, if it can be."""
 
 
 def settings_of(parser: ObjectParserConfig, folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.engine.trainer import TrainerConfig
@@ -127,7 +127,7 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
         changes = {
             path: value
             for path, value in wanted.items()
-            if path not in given and _at(registered, path) not in (value, None)
+            if path not in given and _at(registered, path) not in (value, None) and _offers(registered, path, value)
         }
     for path, value in changes.items():
         config.pipeline = _with(config.pipeline, path, value)
@@ -151,6 +151,13 @@ def _at(config: Any, path: str) -> Any:
     for name in path.split("."):
         config = getattr(config, name, None)
     return config
+
+
+def _offers(config: Any, path: str, value: Any) -> bool:
+    """Whether the field at a path can have a value, where it lists those that it can have."""
+    parent, _, name = path.rpartition(".")
+    kind = get_type_hints(type(_at(config, parent)))[name]
+    return get_origin(kind) is not Literal or value in get_args(kind)
 
 
 def _with(config: Any, path: str, value: Any) -> Any:

@@ -206,6 +206,13 @@ def test_the_background_is_that_of_the_images(
     assert mine.pipeline.model.background_color == "random"
 
 
+def test_a_model_is_told_no_background_that_it_cannot_have(blender_scene: Path, tmp_path: Path) -> None:
+    grey = copied(blender_scene, tmp_path / "grey", background=(90, 90, 90))
+    black = copied(blender_scene, tmp_path / "black", background=(0, 0, 0))
+    assert followed("softmining-ngp", grey)[0].pipeline.model.background_color == "random"  # instant-ngp's own
+    assert followed("softmining-ngp", black)[0].pipeline.model.background_color == "black"
+
+
 @pytest.mark.parametrize("damage", ["transforms_train.json", "train/r_0.png"])
 def test_what_cannot_be_read_is_left_to_the_parser(blender_scene: Path, tmp_path: Path, damage: str) -> None:
     scene = copied(blender_scene, tmp_path / "scene")
