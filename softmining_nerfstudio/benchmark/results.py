@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from softmining_nerfstudio.benchmark.errors import NoResultsError, ResultsError
+from softmining_nerfstudio.training.checkpoints import step_of
 
 FILE_NAME = "measurements.jsonl"
 
@@ -77,19 +78,6 @@ def append(folder: Path, record: Measurement | Failure) -> None:
         file.write(f"{json.dumps(asdict(record))}\n".encode())
 
 
-def forget(folder: Path, run: Run, step: int) -> None:
-    """Drop the measurements of a run from a step on, which it will make again. The file is whole at any moment."""
-    path = folder / FILE_NAME
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        fields = json.loads(line)
-        repeated = Run(fields["scene"], fields["method"], fields["seed"]) == run and fields.get("step", -1) >= step
-        kept += [] if repeated else [line]
-    unfinished = path.with_name(f"{FILE_NAME}.unfinished")
-    unfinished.write_text("".join(kept), encoding="utf-8")
-    unfinished.replace(path)
-
-
 def repair(folder: Path) -> None:
     """Cut off an unfinished last line; otherwise the next one would continue it."""
     path = folder / FILE_NAME
@@ -120,9 +108,9 @@ def _fits(value: object, kind: Any) -> bool:
 def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
     """The measurements and failures in a results folder, in the order of runs and steps.
 
-    A run that goes on from a checkpoint may measure a step twice: the later line counts; and it may end earlier than it
-    had come, if it lasts for minutes. A failure counts until its run measures again, and never if the run has its final
-    measurement. An unfinished last line does not count.
+    A run that goes on from a checkpoint, or begins anew, measures once more what came after: the later lines count, by
+    step and by time. A failure counts until its run measures again, and never if the run has its final measurement. An
+    unfinished last line does not count.
 
     Raises:
         ResultsError: another line is not a record; the message names file and line.
@@ -131,7 +119,7 @@ def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
     path = folder / FILE_NAME
     if not path.exists():
         raise NoResultsError(f"there are no results in {folder}; expected {FILE_NAME} of softmining-bench run")
-    measurements: dict[tuple[Run, int], Measurement] = {}
+    measurements: dict[Run, list[Measurement]] = {}
     failures: dict[Run, Failure] = {}
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     for number, line in enumerate(lines, 1):
@@ -149,8 +137,15 @@ def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
             failures[record.run] = record
         else:
             failures.pop(record.run, None)
-            measurements[record.run, record.step] = record
-    ordered = sorted(measurements.values(), key=lambda m: (m.run, m.step))
-    ends = {measurement.run: measurement.step for measurement in ordered if measurement.final is not None}
-    kept = [measurement for measurement in ordered if measurement.step <= ends.get(measurement.run, measurement.step)]
-    return kept, sorted((failures[run] for run in failures.keys() - ends.keys()), key=lambda failure: failure.run)
+            before = measurements.get(record.run, [])
+            valid = [m for m in before if m.step < record.step and m.seconds <= record.seconds]
+            measurements[record.run] = [*valid, record]
+    ended = {run for run, measured in measurements.items() if measured[-1].final is not None}
+    ordered = [measurement for run in sorted(measurements) for measurement in measurements[run]]
+    return ordered, [failures[run] for run in sorted(failures.keys() - ended)]
+
+
+def at_checkpoint(folder: Path, run: Run, checkpoint: Path) -> Measurement | None:
+    """The measurement of a run at one of its checkpoints; None if there is none."""
+    step = step_of(checkpoint)
+    return next((m for m in load(folder)[0] if m.run == run and step is not None and m.step == step + 1), None)

@@ -23,10 +23,10 @@ def failure(method: str = "lmc") -> Failure:
 
 
 def test_what_is_appended_is_loaded_in_the_order_of_runs_and_steps(tmp_path: Path) -> None:
-    records = [measurement(100, "b"), measurement(0, "b"), measurement(0, "a", render="x.png"), failure("c")]
+    records = [measurement(0, "b"), measurement(100, "b"), measurement(0, "a", render="x.png"), failure("c")]
     for record in records:
         append(tmp_path / "new", record)
-    assert load(tmp_path / "new") == ([records[2], records[1], records[0]], [records[3]])
+    assert load(tmp_path / "new") == ([records[2], records[0], records[1]], [records[3]])
 
 
 def test_of_a_step_that_was_measured_twice_the_later_line_counts(tmp_path: Path) -> None:
@@ -40,6 +40,20 @@ def test_a_run_of_minutes_may_end_earlier_than_it_had_come_before(tmp_path: Path
     for record in (first, lost, last):
         append(tmp_path, record)
     assert load(tmp_path)[0] == [first, last]
+
+
+def test_what_a_lost_run_of_minutes_measured_is_dropped_by_time(tmp_path: Path) -> None:
+    """It lost the checkpoint of step 199, and its steps come at other times now."""
+    steps = [(0, 0.0), (100, 10.05), (199, 20.3), (205, 20.1), (300, 30.02)]
+    for step, seconds in steps:
+        append(tmp_path, measurement(step, seconds=seconds))
+    assert [(m.step, m.seconds) for m in load(tmp_path)[0]] == [at for at in steps if at[0] != 199]
+
+
+def test_a_run_that_begins_anew_counts_anew(tmp_path: Path) -> None:
+    for step in (0, 100, 200, 0, 105):
+        append(tmp_path, measurement(step))
+    assert [m.step for m in load(tmp_path)[0]] == [0, 105]
 
 
 def test_nan_is_read_back(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class ClusterWorkers:
         program: Sequence[str] | None = None,
     ) -> None:
         self._ray, self._program = nodes.connected(address), program
-        self._received = Received(folder, measured)
+        self._received = Received(folder)
         self._flights: list[Flight] = []
         self._lost: list[Task] = []
         self._attempts: Counter[Run] = Counter()

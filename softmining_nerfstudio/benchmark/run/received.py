@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from softmining_nerfstudio.benchmark import results
-from softmining_nerfstudio.benchmark.results import Measurement, Run
+from softmining_nerfstudio.benchmark.results import Measurement
 from softmining_nerfstudio.benchmark.run.node import Report
 from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.training.checkpoints import newest
 
 
 class Received:
-    """Writes reports into a results folder. A step that a lost run trains again counts once.
+    """Writes reports into a results folder."""
 
-    Args:
-        measured: The measurements of earlier sessions.
-    """
-
-    def __init__(self, folder: Path, measured: Iterable[Measurement] = ()) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._last: dict[Run, Measurement] = {m.run: m for m in measured}
 
     def keep(self, report: Report) -> None:
         """Write files first, then the measurement that names them."""
@@ -40,27 +34,15 @@ class Received:
             if path.suffix == ".ckpt":
                 _remove_others(path)
         if report.measurement is not None:
-            self._keep_measurement(Measurement(**report.measurement))
-
-    def _keep_measurement(self, measured: Measurement) -> None:
-        before = self._last.get(measured.run)
-        if before is not None and before.step >= measured.step:
-            results.forget(self._folder, measured.run, measured.step)
-        results.append(self._folder, measured)
-        self._last[measured.run] = measured
+            results.append(self._folder, Measurement(**report.measurement))
 
     def start_of(self, task: Task) -> tuple[dict[str, bytes], dict[str, Any] | None]:
         """The newest checkpoint of a run, by its path, and its measurement; nothing without both."""
         run = self._folder / "runs" / task.experiment
         for folder in run.glob(f"*/seed-{task.seed}/nerfstudio_models"):
             path = newest(folder)
-            if path is None:
-                continue
-            steps_done = int(path.stem.removeprefix("step-")) + 1
-            measured, _ = results.load(self._folder)
-            for m in measured:
-                if m.run == task.run and m.step == steps_done:
-                    return {path.relative_to(self._folder).as_posix(): path.read_bytes()}, asdict(m)
+            if path is not None and (measured := results.at_checkpoint(self._folder, task.run, path)) is not None:
+                return {path.relative_to(self._folder).as_posix(): path.read_bytes()}, asdict(measured)
         return {}, None
 
 

@@ -136,11 +136,7 @@ def wait_for_workers(datamanager: Any) -> None:
 def last_measurement(task: Task, checkpoints: Path) -> Measurement | None:
     """The measurement at the newest checkpoint; None if there is no checkpoint to go on from."""
     checkpoint = newest(checkpoints)
-    if checkpoint is None:
-        return None
-    steps_done = int(checkpoint.stem.removeprefix("step-")) + 1
-    measured, _ = results.load(Path(task.folder))
-    return next((m for m in measured if m.run == task.run and m.step == steps_done), None)
+    return None if checkpoint is None else results.at_checkpoint(Path(task.folder), task.run, checkpoint)
 
 
 def train(task: Task) -> None:

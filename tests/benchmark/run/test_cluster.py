@@ -1,6 +1,5 @@
 """Runs on a real Ray cluster of two nodes on this machine, one of which is lost in the middle."""
 
-import json
 import os
 import sys
 import time
@@ -112,10 +111,9 @@ def at_step(step: int, method: str, do: Callable[[str], None], monkeypatch: pyte
 
 
 def measured(folder: Path) -> Counter[tuple[str, int]]:
-    """How often the file has a measurement of each method and step."""
-    path = folder / results.FILE_NAME
-    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return Counter((record["method"], record["step"]) for record in records if "step" in record)
+    """How often there is a measurement of each method and step."""
+    there = (folder / results.FILE_NAME).exists()
+    return Counter((m.method, m.step) for m in results.load(folder)[0]) if there else Counter()
 
 
 def begun_at(folder: Path, method: str) -> int:
