@@ -24,6 +24,10 @@ Settings = Mapping[str, Any]
 """Path of a field below the pipeline's configuration -> its value."""
 
 
+BOUNDS = ("model.near_plane", "model.far_plane", "model.collider_params")
+"""Where rays begin and end. The user's own are meant for the scene as it is."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of scene."""
@@ -90,11 +94,8 @@ def parser_of(config: TrainerConfig) -> DataParserConfig:
 
 
 def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
-    """Name the data's own parser in the configuration and fit the settings to its kind of scene.
-
-    A setting is the user's own if it differs from the registered method's, or if the command names it. A method that is
-    not registered keeps its settings, unless the command names one that is, as does a configuration from a file. To do
-    it again changes nothing.
+    """Name the data's own parser in the configuration and fit the settings to its kind of scene. To do it again changes
+    nothing.
 
     Args:
         words: of the command.
@@ -105,35 +106,55 @@ def follow_data(config: TrainerConfig, words: Collection[str] = ()) -> str:
     Raises:
         FileNotFoundError, ValueError: the data cannot be read; see `AutoDataParserConfig.found`.
     """
-    from nerfstudio.configs.method_configs import all_methods  # not earlier: it imports our methods
-
     parser = parser_of(config)
     if parser is not config.pipeline.datamanager.dataparser:  # type: ignore[attr-defined]
         config.pipeline = _with(config.pipeline, "datamanager.dataparser", parser)
-    kind, names = kind_of(parser), [config.method_name, *words]  # --method-name gives it another name
-    default = next((all_methods[name] for name in names if name in all_methods), None)
-    changes: dict[str, Any] = {}
-    flags = {word.partition("=")[0].replace("_", "-") for word in words}
-    if default is not None and "--load-config" not in flags:
-        wanted = {**kind.settings, **kind.of_methods.get(default.method_name or "", {})}
-        if isinstance(parser, ObjectParserConfig):
-            with suppress(Exception):  # what cannot be read, the parser tells later
-                wanted |= objects.settings_of(parser, config.pipeline.datamanager.data or parser.data)
-        registered = _with(default.pipeline, "datamanager.dataparser", parser)
-        given = {path for path in wanted if _at(config.pipeline, path) != _at(registered, path)}
-        given |= {path for path in wanted if _flag(path) in flags}
-        if given & {"model.near_plane", "model.far_plane"}:  # they are meant for the scene as it is
-            given.add(objects.SCALE)
-        changes = {
-            path: value
-            for path, value in wanted.items()
-            if path not in given and _at(registered, path) not in (value, None) and _offers(registered, path, value)
-        }
-    for path, value in changes.items():
+    settings = settings_for(config, words)
+    for path, value in settings.items():
         config.pipeline = _with(config.pipeline, path, value)
-    named = ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in _readable(changes).items())
-    settings = f"set {named}; flags of your own come first" if named else "the settings stay as they are"
-    return f"{name_of(parser)} reads {kind.name}: {settings}."
+    named = ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in _readable(settings).items())
+    said = f"set {named}; flags of your own come first" if named else "the settings stay as they are"
+    return f"{name_of(parser)} reads {kind_of(parser).name}: {said}."
+
+
+def settings_for(config: TrainerConfig, words: Collection[str] = ()) -> dict[str, Any]:
+    """What the data asks of a method, and the method does not have by itself.
+
+    A setting is the user's own if it differs from the registered method's, or if the command names it. A method that is
+    not registered keeps its settings, unless the command names one that is, as does a configuration from a file.
+
+    Args:
+        words: of the command.
+
+    Raises:
+        FileNotFoundError, ValueError: the data cannot be read; see `AutoDataParserConfig.found`.
+    """
+    from nerfstudio.configs.method_configs import all_methods  # not earlier: it imports our methods
+
+    names = [config.method_name, *words]  # --method-name gives it another name
+    method = next((all_methods[name] for name in names if name in all_methods), None)
+    flags = {word.partition("=")[0].replace("_", "-") for word in words}
+    if method is None or "--load-config" in flags:
+        return {}
+    parser = parser_of(config)
+    asked = _with(config.pipeline, "datamanager.dataparser", parser)
+    registered = _with(method.pipeline, "datamanager.dataparser", parser)
+
+    def is_own(path: str) -> bool:
+        return _at(asked, path) != _at(registered, path) or _flag(path) in flags
+
+    kind = kind_of(parser)
+    wanted = {**kind.settings, **kind.of_methods.get(method.method_name or "", {})}
+    if isinstance(parser, ObjectParserConfig):
+        with suppress(Exception):  # what cannot be read, the parser tells later
+            wanted |= objects.settings_of(parser, config.pipeline.datamanager.data or parser.data)  # type: ignore[attr-defined]
+        if any(is_own(path) for path in BOUNDS):
+            wanted.pop(objects.SCALE, None)
+    return {
+        path: value
+        for path, value in wanted.items()
+        if not is_own(path) and _at(registered, path) not in (value, None) and _offers(registered, path, value)
+    }
 
 
 def _flag(path: str) -> str:
@@ -141,9 +162,9 @@ def _flag(path: str) -> str:
     return f"--pipeline.{path}".replace("_", "-").replace("pipeline.datamanager.dataparser.", "")
 
 
-def _readable(changes: Settings) -> Settings:
+def _readable(settings: Settings) -> Settings:
     """Paths whose last part says enough."""
-    return {path.replace("camera_optimizer.mode", "camera_optimizer"): value for path, value in changes.items()}
+    return {path.replace("camera_optimizer.mode", "camera_optimizer"): value for path, value in settings.items()}
 
 
 def _at(config: Any, path: str) -> Any:

@@ -40,7 +40,6 @@ def followed(words: str, data: Path, *more: object) -> tuple[TrainerConfig, str]
     """The configuration of a command, as ns-train goes on with it, and what is said."""
     command = [*words.split(), "--data", str(data), *map(str, more)]
     config = parse(command)
-    config.pipeline.datamanager.data = config.data
     return config, follow_data(config, command)
 
 
@@ -175,12 +174,16 @@ def test_cameras_of_an_object_are_put_where_its_bounds_are_meant_for(
     assert config.pipeline.datamanager.dataparser.scale_factor == 1.0
 
 
-@pytest.mark.parametrize("method", ["softmining-lite", "softmining"])
-@pytest.mark.parametrize("flag", ["--pipeline.model.near-plane 0.7", "--pipeline.model.far-plane 2.1"])
-def test_bounds_of_ones_own_are_those_of_the_scene_as_it_is(
-    blender_scene: Path, tmp_path: Path, method: str, flag: str
-) -> None:
-    config, _ = followed(f"{method} {flag}", copied(blender_scene, tmp_path / "scene", 0.35), "blender-data")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "softmining-lite --pipeline.model.near-plane 0.7",
+        "softmining --pipeline.model.far-plane 2.1",
+        "softmining-vanilla --pipeline.model.collider-params near_plane 0.7 far_plane 2.1",
+    ],
+)
+def test_bounds_of_ones_own_are_those_of_the_scene_as_it_is(blender_scene: Path, tmp_path: Path, command: str) -> None:
+    config, _ = followed(command, copied(blender_scene, tmp_path / "scene", 0.35), "blender-data")
     assert config.pipeline.datamanager.dataparser.scale_factor == 1.0
 
 

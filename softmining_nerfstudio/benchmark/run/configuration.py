@@ -53,6 +53,8 @@ def parse(command: list[str]) -> TrainerConfig:
         if attrgetter(setting)(config) != attrgetter(setting)(preset):
             option = setting.replace("_", "-")
             raise ValueError(f"--{option} is not for a suite: the benchmark decides where runs write and start")
+    if config.data:
+        config.pipeline.datamanager.data = config.data  # type: ignore[attr-defined]
     return config
 
 
@@ -66,8 +68,6 @@ def _without_frame(box: str) -> str:
 def configure(task: Task) -> TrainerConfig:
     """The configuration of a run, with the settings of the benchmark."""
     config = parse(task.command)
-    if config.data:  # as ns-train does
-        config.pipeline.datamanager.data = config.data
     if isinstance(config, SoftMiningTrainerConfig):
         follow_data(config, task.command)
     config.output_dir = Path(task.folder) / "runs"

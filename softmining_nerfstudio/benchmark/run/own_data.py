@@ -17,8 +17,10 @@ from softmining_nerfstudio.benchmark.run.suite import LEAST_BETWEEN, Source, Sui
 from softmining_nerfstudio.benchmark.run.suite_file import LONGEST_NAME, MINUTES
 from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
 from softmining_nerfstudio.training import parsing
+from softmining_nerfstudio.training.objects import SCALE
+from softmining_nerfstudio.training.parsing import name_of
 from softmining_nerfstudio.training.questions import refuse_questions
-from softmining_nerfstudio.training.scene_kinds import CAPTURES, Kind, kind_of, parser_of
+from softmining_nerfstudio.training.scene_kinds import Settings, parser_of, settings_for
 
 METHOD, STOCK_METHOD = "softmining-lite", "nerfacto-lite"
 BASELINE = "uniform"
@@ -26,6 +28,8 @@ METHODS = (*SAMPLING_TYPES, STOCK)
 """The names to choose from: sampling types, and nerfstudio's own training."""
 LONGEST_SIDE = 504
 """Pixels. Larger images are shrunk, so that two cores evaluate a view in seconds."""
+FRACTIONS = 1 << 10
+"""Images are shrunk by a multiple of the inverse."""
 MEASUREMENTS, RENDERS = 20, 5
 """Of a run, besides those before its first step."""
 COMMAND = "softmining-bench compare"
@@ -37,14 +41,16 @@ class Capture(NamedTuple):
     name: str
     words: list[str]
     """The words of ns-train that read it."""
-    kind: Kind
+    settings: Settings
+    """What it asks of METHOD, and so of nerfstudio's own training of the same model."""
     side: int
     """Longer side of the largest image, pixels."""
 
     @property
     def scale(self) -> float:
-        """The factor that shrinks the images to LONGEST_SIDE; 1 if they are no larger."""
-        return min(1.0, float(f"{LONGEST_SIDE / self.side:.4f}"))
+        """The factor that shrinks the images to LONGEST_SIDE; 1 if they are no larger. It has few bits: so images and
+        cameras get the same size, though nerfstudio multiplies that of cameras in single precision."""
+        return min(1.0, LONGEST_SIDE * FRACTIONS // self.side / FRACTIONS)
 
 
 def look_at(data: Path | None, parser: Sequence[str]) -> Capture:
@@ -65,9 +71,10 @@ def look_at(data: Path | None, parser: Sequence[str]) -> Capture:
     name = name[:LONGEST_NAME] if file_name(name) else "capture"
     try:
         config = parse([METHOD, *words])
-        if config.data:  # as ns-train does
-            config.pipeline.datamanager.data = config.data
-        return Capture(name, words, kind_of(parser_of(config)), _longest_side(config))
+        settings = settings_for(config, [METHOD, *words])
+        if SCALE in settings:  # for all methods
+            words += [*([] if parser else [name_of(parser_of(config))]), "--scale-factor", str(settings[SCALE])]
+        return Capture(name, words, settings, _longest_side(config))
     except (FileNotFoundError, ValueError) as error:
         raise SuiteError(f"{name} cannot be compared on: {error}") from error
 
@@ -127,7 +134,7 @@ def suite_of(
         method=METHOD,
         steps=steps if minutes is None else 0,
         minutes=() if minutes is None else (minutes,),
-        methods={name: _words(name, capture.kind, steps) for name in named},
+        methods={name: _words(name, capture.settings, steps) for name in named},
         scenes={capture.name: shlex.join(capture.words)},
         baseline=BASELINE,
         title=f"{', '.join(named)} on {capture.name}",
@@ -140,11 +147,11 @@ def suite_of(
     )
 
 
-def _words(method: str, kind: Kind, steps: int) -> str:
+def _words(method: str, settings: Settings, steps: int) -> str:
     """The words of a method. nerfstudio's own follows neither the data nor the steps, so it is told."""
     if method != STOCK:
         return f"--sampling-type {method}"
-    settings = kind.of_methods.get(METHOD, {}) if kind is CAPTURES else {}
-    options = [(f"--pipeline.{path}".replace("_", "-"), str(value)) for path, value in settings.items()]
+    of_model = {path: value for path, value in settings.items() if path.startswith("model.")}
+    options = [(f"--pipeline.{path}".replace("_", "-"), str(value)) for path, value in of_model.items()]
     options += [(f"--optimizers.{group}.scheduler.max-steps", str(steps)) for group in ("fields", "proposal-networks")]
     return shlex.join([STOCK_METHOD, *chain(*options)])

@@ -1,25 +1,32 @@
 """A comparison on a user's own data, and the suite that it can be saved as."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from nerfstudio.cameras.cameras import Cameras
+from PIL import Image
 
 from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.run import command, local, plan, suite_file
 from softmining_nerfstudio.benchmark.run.compare import compare, set_apart
-from softmining_nerfstudio.benchmark.run.configuration import parse
+from softmining_nerfstudio.benchmark.run.configuration import configure, parse
 from softmining_nerfstudio.benchmark.run.own_data import LONGEST_SIDE, Capture, look_at, suite_of
 from softmining_nerfstudio.benchmark.run.suite import Suite
-from softmining_nerfstudio.training.scene_kinds import CAPTURES, OBJECTS
+from softmining_nerfstudio.training.scene_kinds import CAPTURES, Settings
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
 
-def capture(kind=CAPTURES, side: int = 100, name: str = "fern") -> Capture:
-    return Capture(name, ["--data", f"/my data/{name}"], kind, side)
+OF_CAPTURES = CAPTURES.settings | CAPTURES.of_methods["softmining-lite"]
+
+
+def capture(settings: Settings = OF_CAPTURES, side: int = 100, name: str = "fern") -> Capture:
+    return Capture(name, ["--data", f"/my data/{name}"], settings, side)
 
 
 def reloaded(suite: Suite, folder: Path) -> Suite:
@@ -60,6 +67,38 @@ def test_large_images_are_shrunk_for_all_methods() -> None:
     assert [config.pipeline.datamanager.camera_res_scale_factor for config in configs] == [0.25, 0.25]
 
 
+@pytest.mark.parametrize("sides", [(960, 540), (720, 480), (1920, 1080), (5760, 3240), (4032, 3024)])
+def test_images_and_cameras_are_shrunk_to_the_same_size(sides: tuple[int, int]) -> None:
+    """As nerfstudio does, which knows no other data set than its own in its own training."""
+    scale = capture(side=max(sides)).scale
+    cameras = Cameras(torch.eye(4)[None, :3], 1.0, 1.0, 1.0, 1.0, *sides)
+    cameras.rescale_output_resolution(scale)
+    assert (int(cameras.width), int(cameras.height)) == (int(sides[0] * scale), int(sides[1] * scale))
+    assert LONGEST_SIDE - 6 <= int(cameras.width) <= LONGEST_SIDE
+
+
+@pytest.mark.parametrize("parser", [[], ["blender-data"]])
+def test_all_methods_have_what_the_files_of_an_object_say(
+    parser: list[str], blender_scene: Path, tmp_path: Path
+) -> None:
+    """Its cameras are nearer than NeRF Synthetic's, and it lies before black."""
+    scene = shutil.copytree(blender_scene, tmp_path / "scene")
+    for path in scene.glob("transforms_*.json"):
+        meta = json.loads(path.read_text())
+        for frame in meta["frames"]:
+            for row in frame["transform_matrix"][:3]:
+                row[3] *= 0.25
+        path.write_text(json.dumps(meta))
+    for path in scene.glob("*/*.png"):
+        Image.new("RGB", (24, 24)).save(path)
+    suite = suite_of(look_at(scene, parser), ["dmc", "nerfstudio"], 20, [1])
+    for task in plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, [1]), None, tmp_path):
+        config = configure(task)
+        model, reads = config.pipeline.model, config.pipeline.datamanager.dataparser
+        assert (model.near_plane, model.far_plane, model.background_color) == (2, 6, "black"), task.method
+        assert reads.scale_factor == 4.0, task.method
+
+
 def test_nerfstudios_learning_rate_falls_over_the_whole_training() -> None:
     config = parse(suite_of(capture(), ["nerfstudio"], 300, [1]).command("nerfstudio", "fern", None))
     assert {group["scheduler"].max_steps for group in config.optimizers.values()} == {300}
@@ -81,8 +120,8 @@ def test_a_comparison_may_take_minutes_but_not_of_nerfstudios_own_training(tmp_p
 
 def test_nerfstudios_own_training_has_the_settings_that_the_suites_give_it() -> None:
     suites = {"fern": suite_file.load(CONFIGS / "llff-cpu.toml"), "ship": suite_file.load(CONFIGS / "demo.toml")}
-    for kind, scene in ((CAPTURES, "fern"), (OBJECTS, "ship")):
-        own = suite_of(capture(kind), ["nerfstudio"], 1000, [1])
+    for settings, scene in ((OF_CAPTURES, "fern"), ({}, "ship")):
+        own = suite_of(capture(settings), ["nerfstudio"], 1000, [1])
         assert parse(own.command("nerfstudio", "fern", None)).pipeline.model == (
             parse(suites[scene].command("nerfstudio", scene, Path("data"))).pipeline.model
         )
@@ -104,7 +143,7 @@ def test_data_that_cannot_be_read_is_refused(tmp_path: Path, blender_scene: Path
 def test_data_may_be_named_after_its_parser(blender_scene: Path) -> None:
     found = look_at(None, ("blender-data", "--data", str(blender_scene), "--scale-factor", "2"))
     assert found == look_at(blender_scene, ("blender-data", "--scale-factor", "2"))
-    assert (found.name, found.kind, found.side) == ("disc", OBJECTS, 24)
+    assert (found.name, found.settings, found.side) == ("disc", {}, 24)
     assert found.words[:2] == ["--data", str(blender_scene)]
 
 
