@@ -96,13 +96,17 @@ def _rows(values: Tensor) -> Rows:
 
 
 def _more(dataset: SoftMiningDataset, image: int) -> dict[str, Tensor]:
-    """What else a data set has for each pixel of an image."""
+    """What else a data set has for each pixel of an image.
+
+    Raises:
+        ValueError: if its mask or depth has another size.
+    """
     data: dict[str, Any] = {"image_idx": image}
     if (masks := dataset._dataparser_outputs.mask_filenames) is not None:
         data["mask"] = get_image_mask_tensor_from_path(masks[image], dataset.scale_factor)
     data.update(dataset.get_metadata(data))
     size = (int(dataset.cameras.height[image]), int(dataset.cameras.width[image]))
-    for name, values in data.items():
-        if name == "mask" and values.shape[:2] != size:
-            raise ValueError(f"its mask has {values.shape[1]} x {values.shape[0]} pixels, not {size[1]} x {size[0]}")
+    for name in {"mask", "depth_image"} & data.keys():
+        if (shape := data[name].shape)[:2] != size:
+            raise ValueError(f"its {name} has {shape[1]} x {shape[0]} pixels, not {size[1]} x {size[0]}")
     return {k: v for k, v in data.items() if isinstance(v, Tensor) and v.ndim >= 2 and v.shape[:2] == size}

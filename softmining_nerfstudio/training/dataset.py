@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -62,12 +62,20 @@ class SoftMiningDataset(InputDataset):
         self.channels = 4 if "RGBA" in modes else 3
         if sizes:
             self.cameras.width, self.cameras.height = torch.tensor(sizes).to(self.cameras.width).split(1, dim=1)
+        if self.reads_more:  # a depth image takes the size of these cameras
+            self._dataparser_outputs = replace(self._dataparser_outputs, cameras=self.cameras)
+
+    @property
+    def reads_more(self) -> bool:
+        """Whether the data set reads more than images and masks, such as depth."""
+        return type(self).get_metadata is not InputDataset.get_metadata
 
     def files(self) -> Iterator[list[Path]]:
-        """The files of each image: its own, its mask, and whatever the metadata name for each image."""
+        """The files of each image: its own, its mask, and whatever the metadata name for each image, if it is read."""
         masks = self._dataparser_outputs.mask_filenames
         listed = [self.image_filenames, *([] if masks is None else [masks])]
-        listed += [paths for paths in _path_lists(self.metadata) if len(paths) == len(self)]
+        if self.reads_more:
+            listed += [paths for paths in _path_lists(self.metadata) if len(paths) == len(self)]
         yield from ([Path(path) for path in paths] for paths in zip(*listed, strict=True))
 
     def get_data(self, image_idx: int, *arguments: Any, **options: Any) -> dict:

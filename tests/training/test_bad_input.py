@@ -10,6 +10,7 @@ import tyro
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+from nerfstudio.data.datasets.depth_dataset import DepthDataset
 from PIL import Image
 
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
@@ -98,8 +99,16 @@ def test_a_missing_mask_or_depth_is_named_with_its_image(capture: Path) -> None:
     for name in ("mask_3.png", "depth_2.png"):
         (path := capture / "train" / name).rename(aside := capture / "aside.png")
         with pytest.raises(UserError, match=rf"{path}: no such file. It goes with .*r_{name[-5]}.png"):
-            load(NerfstudioDataParserConfig(data=capture))
+            load(NerfstudioDataParserConfig(data=capture), _target=SoftMiningDataManager[DepthDataset])
         aside.rename(path)
+    load(NerfstudioDataParserConfig(data=capture), _target=SoftMiningDataManager[DepthDataset])
+
+
+def test_depths_that_a_method_does_not_read_may_be_missing(capture: Path) -> None:
+    transforms = json.loads((capture / "transforms.json").read_text())
+    for view, frame in enumerate(transforms["frames"]):
+        frame["depth_file_path"] = f"train/depth_{view}.png"
+    (capture / "transforms.json").write_text(json.dumps(transforms))
     load(NerfstudioDataParserConfig(data=capture))
 
 

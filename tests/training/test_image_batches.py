@@ -103,8 +103,10 @@ def test_batches_of_rgba_are_those_from_floats(
     require_same(monkeypatch, tmp_path, load)
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-def test_depth_is_kept_as_it_is(capture: Capture, mixed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mixed", "factor"), [(False, 1.0), (True, 1.0), (True, 0.5)])
+def test_depth_is_kept_as_it_is(
+    capture: Capture, mixed: bool, factor: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for view in range(capture.views):
         size = (40, 30) if mixed and view % 2 else (capture.width, capture.height)
         capture.write(view, Image.fromarray(NOISE.integers(0, 256, (*size[::-1], 3), np.uint8)))
@@ -121,7 +123,7 @@ def test_depth_is_kept_as_it_is(capture: Capture, mixed: bool, monkeypatch: pyte
 
     def load(images: KeepImages) -> SoftMiningDataManager:
         config = capture.load(images=images).config
-        config._target = SoftMiningDataManager[DepthDataset]
+        config._target, config.camera_res_scale_factor = SoftMiningDataManager[DepthDataset], factor
         config.dataparser.depth_unit_scale_factor = unit
         return config.setup(device="cpu")
 
