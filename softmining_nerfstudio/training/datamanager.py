@@ -163,11 +163,11 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         """Rays and batch of one training step: mined in training mode, uniform in eval mode."""
         assert self.train_pixel_sampler is not None
         self.train_count += 1
+        if self.config.train_num_times_to_repeat_images != -1:  # a subset for all training is chosen as at first
+            self._restore_random_state()
         image_batch = next(self.iter_train_image_dataloader)
         assert image_batch is not None
-        if self.training and self._random_state is not None:  # after a subset for all training was chosen, as at first
-            random_state.restore(self._random_state)
-            self._random_state = None
+        self._restore_random_state()
         if not self.training:
             batch = self.train_pixel_sampler.sample(image_batch)
             return self.train_ray_generator(batch["indices"]), batch
@@ -175,6 +175,12 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         # not through the ray generator: it looks coordinates up by integer, which cuts the gradient
         cameras = self.train_ray_generator.cameras
         return cameras.generate_rays(camera_indices=batch["indices"][:, :1], coords=yx), batch
+
+    def _restore_random_state(self) -> None:
+        """Go on with the random numbers of the checkpoint that was loaded, if training goes on."""
+        if self.training and self._random_state is not None:
+            random_state.restore(self._random_state)
+            self._random_state = None
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint needs besides tensors of fixed shape, so that training goes on as if never interrupted."""

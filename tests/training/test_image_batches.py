@@ -160,6 +160,19 @@ def test_a_subset_for_all_training_is_the_same_after_resuming(capture: Capture) 
     assert found[0] == found[1]
 
 
+def test_a_resumed_training_goes_on_to_other_subsets(capture: Capture) -> None:
+    random.seed(3)
+    first = capture.load(**SUBSETS)
+    seen = [{*batch["indices"][:, 0].tolist()} for batch in batches(first, 4)[::2]]
+    state = {"sampler": None, "random": random_state.capture(), "course": None}
+    goes_on = {*batches(first, 4)[-2]["indices"][:, 0].tolist()}
+    random.seed(3)
+    resumed = capture.load(**SUBSETS)
+    resumed.set_extra_state(state)
+    assert goes_on not in seen
+    assert {*batches(resumed, 1)[0]["indices"][:, 0].tolist()} == goes_on
+
+
 HELD_OUT = 8
 """The view that training does not see."""
 
