@@ -17,6 +17,7 @@ from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.utils.io import load_from_json
 
 from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
+from softmining_nerfstudio.dataparsers.instant_ngp import InstantNGP
 from softmining_nerfstudio.dataparsers.llff import LLFFDataParserConfig
 
 CAPTURE = "transforms.json"
@@ -59,10 +60,10 @@ class AutoDataParserConfig(DataParserConfig):
         if not data.exists():
             raise FileNotFoundError(f"--data: there is no {data}")
         if data.suffix == ".json":
-            return _capture(data)(data=data)
+            return _capture(data, data)
         for name, parser in PARSERS.items():
             if (path := data / name).exists():
-                return (_capture(path) if name == CAPTURE else parser)(data=data)
+                return _capture(path, data) if name == CAPTURE else parser(data=data)
         sparse = " --colmap-path sparse/0" if (data / "sparse" / "0").is_dir() else ""
         raise ValueError(
             f"--data: {data} {_contents(data)}. Expected a folder with one of {', '.join(PARSERS)}. ns-process-data "
@@ -74,7 +75,7 @@ class AutoDataParserConfig(DataParserConfig):
         return self.found().setup(**options)
 
 
-def _capture(transforms: Path) -> type[DataParserConfig]:
+def _capture(transforms: Path, data: Path) -> DataParserConfig:
     """The parser of a transforms file: instant-ngp's where it has what that program writes and nerfstudio's parser
     does not know, an angle of view in place of focal lengths, or a fisheye lens."""
     try:
@@ -82,9 +83,12 @@ def _capture(transforms: Path) -> type[DataParserConfig]:
         focal = "fl_x" in meta or "fl_x" in meta["frames"][0]
         angle = not focal and ("camera_angle_x" in meta or "x_fov" in meta)
         fisheye = meta.get("is_fisheye", False) and "camera_model" not in meta
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # the parser says what is wrong
-        return NerfstudioDataParserConfig
-    return InstantNGPDataParserConfig if angle or fisheye else NerfstudioDataParserConfig
+        of_instant_ngp = angle or fisheye
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        of_instant_ngp = False  # the parser says what is wrong
+    if of_instant_ngp:
+        return InstantNGPDataParserConfig(_target=InstantNGP, data=data)
+    return NerfstudioDataParserConfig(data=data)
 
 
 def _contents(data: Path) -> str:

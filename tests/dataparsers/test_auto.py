@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from nerfstudio.data.dataparsers.blender_dataparser import Blender, BlenderDataParserConfig
 from nerfstudio.data.dataparsers.instant_ngp_dataparser import InstantNGPDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+from PIL import Image
 
 from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
 from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
@@ -51,6 +53,26 @@ def test_what_only_instant_ngp_writes_is_read_by_its_parser(tmp_path: Path, meta
     (path := tmp_path / "transforms.json").write_text(json.dumps({"frames": [{}], **meta}))
     assert type(AutoDataParserConfig(data=tmp_path).found()) is parser
     assert type(AutoDataParserConfig(data=path).found()) is parser
+
+
+@pytest.mark.parametrize(
+    ("meta", "focal"),
+    [
+        ({"camera_angle_x": 0.98, "camera_angle_y": 0.6}, (59.99, 77.58)),
+        ({"x_fov": 60.0, "y_fov": 40.0}, (55.43, 65.94)),
+        ({"fl_x": 60.0, "fl_y": 50.0, "is_fisheye": True}, (60.0, 50.0)),
+        ({"camera_angle_x": 0.98}, (59.99, 59.99)),
+    ],
+)
+def test_instant_ngps_focal_lengths_may_differ(tmp_path: Path, meta: dict, focal: tuple[float, float]) -> None:
+    frames = []
+    for view in range(4):
+        Image.new("RGB", (64, 48)).save(tmp_path / f"{view}.png")
+        frames.append({"file_path": f"{view}.png", "transform_matrix": np.eye(4).tolist()})
+    (tmp_path / "transforms.json").write_text(json.dumps({"frames": frames, **meta}))
+    cameras = AutoDataParserConfig(data=tmp_path).setup().get_dataparser_outputs("train").cameras
+    assert float(cameras.fx[0]) == pytest.approx(focal[0], abs=0.01)
+    assert cameras.fy.flatten().tolist() == pytest.approx([focal[1]] * len(cameras), abs=0.01)
 
 
 def test_a_folder_of_colmap_is_told_where_its_model_is(tmp_path: Path) -> None:
