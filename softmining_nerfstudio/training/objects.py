@@ -16,6 +16,8 @@ from nerfstudio.utils.colors import get_color
 from nerfstudio.utils.io import load_from_json
 from PIL import Image
 
+from softmining_nerfstudio.training.cameras import LARGEST_SCALE
+
 ObjectParserConfig = BlenderDataParserConfig | DNeRFDataParserConfig
 """Parsers of objects, the demo scene's among them as it derives from the first."""
 
@@ -51,21 +53,22 @@ def scale_of(meta: dict[str, Any]) -> float:
     distance = float(np.median(np.linalg.norm(poses[:, :3, 3], axis=-1)))
     if not 0 < distance < np.inf or ABOUT_THERE[0] <= distance <= ABOUT_THERE[1]:
         return 1.0
-    return float(f"{DISTANCE / distance:.4g}")
+    return float(f"{min(max(DISTANCE / distance, 1 / LARGEST_SCALE), LARGEST_SCALE):.4g}")
 
 
 def background_of(image: Path, alpha_color: str | None) -> str:
-    """The background as a model is told it: what most of an image's border shows.
+    """The background as a model is told it: what transparent pixels of an image show, or most of its border.
 
     Args:
         alpha_color: what the parser lays transparent images over; None where the model does, over white.
     """
     with Image.open(image) as opened:
         rgba = np.asarray(opened.convert("RGBA"), dtype=float)
-    alpha, behind = rgba[..., 3:] / 255, 255 * get_color(alpha_color or "white").numpy()
-    shown = rgba[..., :3] * alpha + behind * (1 - alpha)
-    border = np.median(np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]]), axis=0)
+    transparent = rgba[..., 3] == 0
+    border = np.concatenate([rgba[0], rgba[-1], rgba[:, 0], rgba[:, -1]])[:, :3]
+    behind = 255 * get_color(alpha_color or "white").numpy()
+    shown = behind if transparent.any() else np.median(border, axis=0)
     for name, (low, high) in PLAIN.items():
-        if (border >= low).all() and (border <= high).all():
+        if (shown >= low).all() and (shown <= high).all():
             return name
     return OTHER

@@ -159,7 +159,7 @@ def copied(scene: Path, folder: Path, scale: float = 1.0, background: tuple[int,
     return folder
 
 
-@pytest.mark.parametrize(("scale", "set_to"), [(0.35, 2.857), (10.0, 0.1), (1.1, 1.0)])
+@pytest.mark.parametrize(("scale", "set_to"), [(0.35, 2.857), (10.0, 0.1), (1.1, 1.0), (12500.0, 1e-4)])
 def test_cameras_of_an_object_are_put_where_its_bounds_are_meant_for(
     blender_scene: Path, tmp_path: Path, scale: float, set_to: float
 ) -> None:
@@ -207,6 +207,14 @@ def test_the_background_is_that_of_the_images(
     assert followed(method, scene, *words.split())[0].pipeline.model.background_color == expected
     mine = followed(f"{method} --pipeline.model.background-color random", scene, *words.split())[0]
     assert mine.pipeline.model.background_color == "random"
+
+
+def test_a_close_up_before_transparency_does_not_hide_the_background(blender_scene: Path, tmp_path: Path) -> None:
+    scene = copied(blender_scene, tmp_path / "scene")
+    close_up = Image.new("RGBA", (24, 24), (90, 90, 90, 255))
+    close_up.putpixel((12, 12), (0, 0, 0, 0))
+    close_up.save(scene / "train" / "r_0.png")
+    assert followed("softmining", scene)[0].pipeline.model.background_color == "white"
 
 
 def test_a_model_is_told_no_background_that_it_cannot_have(blender_scene: Path, tmp_path: Path) -> None:
