@@ -18,7 +18,7 @@ class InstantNGP(NerfstudioInstantNGP):
         outputs = super()._generate_dataparser_outputs(split, **options)
         data, cameras = self.config.data, outputs.cameras
         meta = load_from_json(data if data.suffix == ".json" else data / "transforms.json")
-        if (focal := vertical_focal_length(meta, int(cameras.height[0]))) is not None:
+        if outputs.image_filenames and (focal := vertical_focal_length(meta, int(cameras.height[0]))) is not None:
             cameras.fy = cameras.fy.new_full(cameras.fy.shape, focal)
         return outputs
 

@@ -64,10 +64,10 @@ def background_of(image: Path, alpha_color: str | None) -> str:
     """
     with Image.open(image) as opened:
         rgba = np.asarray(opened.convert("RGBA"), dtype=float)
-    transparent = rgba[..., 3] == 0
-    border = np.concatenate([rgba[0], rgba[-1], rgba[:, 0], rgba[:, -1]])[:, :3]
-    behind = 255 * get_color(alpha_color or "white").numpy()
-    shown = behind if transparent.any() else np.median(border, axis=0)
+    alpha, behind = rgba[..., 3:] / 255, 255 * get_color(alpha_color or "white").numpy()
+    over = rgba[..., :3] * alpha + behind * (1 - alpha)
+    border = np.concatenate([over[0], over[-1], over[:, 0], over[:, -1]])
+    shown = behind if (alpha == 0).any() else np.median(border, axis=0)
     for name, (low, high) in PLAIN.items():
         if (shown >= low).all() and (shown <= high).all():
             return name

@@ -70,7 +70,9 @@ def test_instant_ngps_focal_lengths_may_differ(tmp_path: Path, meta: dict, focal
         Image.new("RGB", (64, 48)).save(tmp_path / f"{view}.png")
         frames.append({"file_path": f"{view}.png", "transform_matrix": np.eye(4).tolist()})
     (tmp_path / "transforms.json").write_text(json.dumps({"frames": frames, **meta}))
-    cameras = AutoDataParserConfig(data=tmp_path).setup().get_dataparser_outputs("train").cameras
+    parser = AutoDataParserConfig(data=tmp_path).setup()
+    assert len(parser.get_dataparser_outputs("val").cameras) == 0  # of so few images
+    cameras = parser.get_dataparser_outputs("train").cameras
     assert float(cameras.fx[0]) == pytest.approx(focal[0], abs=0.01)
     assert cameras.fy.flatten().tolist() == pytest.approx([focal[1]] * len(cameras), abs=0.01)
 

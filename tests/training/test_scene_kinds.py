@@ -209,6 +209,12 @@ def test_the_background_is_that_of_the_images(
     assert mine.pipeline.model.background_color == "random"
 
 
+def test_a_translucent_border_shows_what_is_behind_it(blender_scene: Path, tmp_path: Path) -> None:
+    scene = copied(blender_scene, tmp_path / "scene")
+    Image.new("RGBA", (24, 24), (0, 0, 0, 2)).save(scene / "train" / "r_0.png")
+    assert followed("softmining", scene)[0].pipeline.model.background_color == "white"
+
+
 def test_a_close_up_before_transparency_does_not_hide_the_background(blender_scene: Path, tmp_path: Path) -> None:
     scene = copied(blender_scene, tmp_path / "scene")
     close_up = Image.new("RGBA", (24, 24), (90, 90, 90, 255))

@@ -15,6 +15,7 @@ from softmining_nerfstudio.benchmark.report.study import STOCK
 from softmining_nerfstudio.benchmark.run.configuration import parse
 from softmining_nerfstudio.benchmark.run.suite import LEAST_BETWEEN, Source, Suite, file_name
 from softmining_nerfstudio.benchmark.run.suite_file import LONGEST_NAME, MINUTES
+from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
 from softmining_nerfstudio.mining.recipes import SAMPLING_TYPES
 from softmining_nerfstudio.training import parsing
 from softmining_nerfstudio.training.objects import SCALE
@@ -72,8 +73,11 @@ def look_at(data: Path | None, parser: Sequence[str]) -> Capture:
     try:
         config = parse([METHOD, *words])
         settings = settings_for(config, [METHOD, *words])
-        if SCALE in settings:  # for all methods
-            words += [*([] if parser else [name_of(parser_of(config))]), "--scale-factor", str(settings[SCALE])]
+        if SCALE in settings:  # for all methods, after the parser's name
+            named = config.pipeline.datamanager.dataparser  # type: ignore[attr-defined]
+            if isinstance(named, AutoDataParserConfig):
+                words = [*(word for word in words if word != name_of(named)), name_of(parser_of(config))]
+            words += ["--scale-factor", str(settings[SCALE])]
         return Capture(name, words, settings, _longest_side(config))
     except (FileNotFoundError, ValueError) as error:
         raise SuiteError(f"{name} cannot be compared on: {error}") from error

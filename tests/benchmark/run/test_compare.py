@@ -77,7 +77,7 @@ def test_images_and_cameras_are_shrunk_to_the_same_size(sides: tuple[int, int]) 
     assert LONGEST_SIDE - 6 <= int(cameras.width) <= LONGEST_SIDE
 
 
-@pytest.mark.parametrize("parser", [[], ["blender-data"]])
+@pytest.mark.parametrize("parser", [[], ["blender-data"], ["auto-data"], ["--pipeline.model.num-levels", "4"]])
 def test_all_methods_have_what_the_files_of_an_object_say(
     parser: list[str], blender_scene: Path, tmp_path: Path
 ) -> None:
