@@ -15,6 +15,7 @@ Read it from the training step down:
 
     miner.py          one training step: draw rays, learn from what they saw; the whole loop is in its docstring
     recipes.py        what each sampling type is made of, and every default: one table
+    settings.py       what a person may change of them
     feedback.py       what one batch of rays reports back: error, weights, score
     importance.py     error -> weights, and the schedule of alpha
     uniform_share.py  how many rays of a batch are uniform: half at first, a tenth later

@@ -6,9 +6,9 @@ import functools
 import threading
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
 import tyro
@@ -21,16 +21,12 @@ from torch import Tensor
 
 from softmining_nerfstudio.images.pixels import Pixels
 from softmining_nerfstudio.mining.feedback import Feedback, Seen
-from softmining_nerfstudio.mining.footprint import Footprint
-from softmining_nerfstudio.mining.importance import Importance
 from softmining_nerfstudio.mining.miner import Miner
-from softmining_nerfstudio.mining.pixels.edge_strength import EDGE_STRENGTHS
 from softmining_nerfstudio.mining.pixels.images import Images
-from softmining_nerfstudio.mining.recipes import Recipe, SamplingType, recipe_of
+from softmining_nerfstudio.mining.recipes import SamplingType
+from softmining_nerfstudio.mining.settings import Settings
 from softmining_nerfstudio.mining.strategies.walking import Walking
-from softmining_nerfstudio.mining.uniform_share import UniformShare
 from softmining_nerfstudio.mining.walkers import Walkers
-from softmining_nerfstudio.mining.walks import Diffusion, Langevin, Walk
 from softmining_nerfstudio.sampling.batch import ImageBatch, same
 from softmining_nerfstudio.sampling.compiled import with_compiled_lookups
 from softmining_nerfstudio.sampling.history import History
@@ -38,90 +34,28 @@ from softmining_nerfstudio.sampling.in_flight import Drawn, InFlight, Order
 
 
 @dataclass
-class SoftMiningPixelSamplerConfig(PixelSamplerConfig):
+class SoftMiningPixelSamplerConfig(PixelSamplerConfig, Settings):
     """Which pixels the training rays go through, and how much each ray counts. config.yml records resolved numbers.
 
     Raises:
-        ValueError: if the sampling type or the measure of edges is unknown, or a number is out of its range.
+        ValueError: if a setting is unknown, or a number is out of its range.
     """
 
     _target: type = field(default_factory=lambda: SoftMiningPixelSampler)
-    sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = "dmc"
+    sampling_type: Annotated[SamplingType, tyro.conf.arg(aliases=["--sampling-type"])] = Settings.sampling_type
     """How training rays are chosen. dmc (the default): walkers follow the error without a gradient; a share of the rays
     is on edges. lmc: the paper's walkers, which climb the gradient of the error. uniform: all images alike, and all
     pixels of an image; plain loss, as nerfacto does. The others are controls to compare with: uniform-per-image (as
     many rays in every image), uniform-weighted (uniform rays, corrected loss), foreground and foreground-weighted (RGBA
     images: no transparent pixels), edges (a static density of brightness gradients), edges-contrast (dmc without its
     walkers), error-map (a coarse map of errors, as instant-ngp has it)."""
-    uniform_fraction: float = UniformShare.fraction
-    """Larger revisits easy regions more often. Fraction of every batch that is uniform over all loaded images, with
-    every sampling type."""
-    warmup_steps: int | None = None
-    """Steps over which the uniform share falls from one half to uniform-fraction. 0: no warm-up. By default 50 with dmc
-    and edges-contrast, 0 with the others."""
-    langevin: Langevin = field(default_factory=Langevin)
-    """How the walkers of lmc move and die."""
-    diffusion: Diffusion = field(default_factory=Diffusion)
-    """How the walkers of dmc move and die."""
-    edge_rays: bool | None = None
-    """Draw a share of the rays on edges. It grows as walkers find less error. By default yes with dmc, no with lmc; the
-    others have no walkers."""
-    edges_by: Literal["sobel", "contrast"] | None = None
-    """What an edge is, where rays go and dead walkers reappear. sobel: a pixel of large brightness gradient, as in the
-    paper. contrast: a pixel whose brightness differs from that of pixels at several distances. By default sobel with
-    lmc and edges, contrast with the others."""
-    coverage: float | None = None
-    """Rays per pixel until a target colour stops being a local mean around its pixel. 0 turns the averaging off. By
-    default 10 with dmc and edges-contrast, 0 with the others."""
-    importance: Importance = field(default_factory=Importance)
-    """How the loss of mined rays is corrected for their choice."""
 
-    def __post_init__(self) -> None:
-        _ = self.recipe  # refuses what is none
-
-    @property
-    def recipe(self) -> Recipe:
-        """What the sampling type is made of, with these settings in place of its own."""
-        base = recipe_of(self.sampling_type)
-        warmup_steps, coverage = base.uniform_share.warmup_steps, base.footprint.coverage
-        edges_by = self.edges_by or base.edge_strength.name
-        if edges_by not in EDGE_STRENGTHS:
-            raise ValueError(f"edges_by is {edges_by!r}; expected one of {tuple(EDGE_STRENGTHS)}")
-        return replace(
-            base,
-            walk=base.walk and getattr(self, _FIELDS[type(base.walk)]),
-            edge_rays=base.edge_rays if self.edge_rays is None else self.edge_rays,
-            edge_strength=EDGE_STRENGTHS[edges_by],
-            uniform_share=UniformShare(
-                self.uniform_fraction, warmup_steps if self.warmup_steps is None else self.warmup_steps
-            ),
-            footprint=Footprint(coverage if self.coverage is None else self.coverage),
-            importance=self.importance,
-        )
-
-    def with_walk(self, walk: Walk) -> SoftMiningPixelSamplerConfig:
-        """The same settings with another walk."""
-        return replace(self, **{_FIELDS[type(walk)]: walk})
-
-    def resolved(self) -> SoftMiningPixelSamplerConfig:
-        """The same settings with the recipe's numbers in place of None."""
-        recipe = self.recipe
-        return replace(
-            self,
-            warmup_steps=recipe.uniform_share.warmup_steps,
-            edge_rays=recipe.edge_rays,
-            edges_by=recipe.edge_strength.name,  # type: ignore[arg-type]
-            coverage=recipe.footprint.coverage,
-        )
-
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-_FIELDS: dict[type[Walk], str] = {Langevin: "langevin", Diffusion: "diffusion"}
-"""The field of the configuration that holds each walk."""
 
 yaml.add_representer(
     SoftMiningPixelSamplerConfig, lambda dumper, config: yaml.Dumper.represent_object(dumper, config.resolved())
 )  # so that a later change of a default does not redefine old runs
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _one_at_a_time(method: Method) -> Method:

@@ -7,29 +7,28 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Type, get_args  # noqa: UP035
 
 import torch
-from jaxtyping import Float
 from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datamanagers.base_datamanager import TDataset, VanillaDataManager, VanillaDataManagerConfig
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
-from nerfstudio.utils import comms, writer
-from nerfstudio.utils.misc import get_orig_class, step_check
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.utils import comms
+from nerfstudio.utils.misc import get_orig_class
 from nerfstudio.utils.rich_utils import CONSOLE
-from torch import Tensor, nn
+from torch import nn
 
 from softmining_nerfstudio.images.keeping import KeepImages
 from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSampler, SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.training import cameras, checks, lens, next_steps, parsing, random_state, threads
+from softmining_nerfstudio.training import cameras, checks, lens, parsing, random_state, threads
 from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.dataset import SoftMiningDataset, exportable
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.image_batches import batches_of
-from softmining_nerfstudio.training.looking import pictures
 from softmining_nerfstudio.training.questions import refuse_questions
 from softmining_nerfstudio.training.rays import PixelRays
+from softmining_nerfstudio.training.reporting import Report
 
 if TYPE_CHECKING:
     from softmining_nerfstudio.training.viewer import MiningPanel
@@ -207,39 +206,8 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
-        """Log and draw what the miner does. When training has finished, say what to type next."""
-        sampler, trainer = self.train_pixel_sampler, training_callback_attributes.trainer
+        """Report what the miner does."""
+        trainer = training_callback_attributes.trainer
         assert trainer is not None
-
-        def log_statistics(step: int) -> None:
-            if sampler is not None and step % writer.GLOBAL_BUFFER["steps_per_log"] == 0:
-                statistics = sampler.statistics()
-                sampler.history.add_statistics(step, statistics)
-                for name, value in statistics.items():
-                    writer.put_scalar(name=name, scalar=torch.as_tensor(value), step=step)
-
-        def draw(step: int) -> None:
-            if self.panel is not None:
-                self.panel.after_step()
-            if sampler is not None and step_check(step, trainer.config.steps_per_eval_image, run_at_zero=True):
-                image = 0 if self.panel is None else self.panel.shown_image
-                for name, picture in self.pictures(image).items():
-                    writer.put_image(f"Soft Mining/{name} of {sampler.image_names[image]}", picture, step)
-
-        def say_what_next(step: int) -> None:
-            del step
-            if comms.is_main_process():
-                next_steps.say(trainer)
-
-        return [
-            *super().get_training_callbacks(training_callback_attributes),
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], log_statistics),
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], draw),
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], say_what_next),
-        ]
-
-    def pictures(self, image: int) -> dict[str, Float[Tensor, "height width 3"]]:
-        """Where the last rays of a training image went, and its walkers; empty before anything was mined. Large images
-        are shown smaller."""
-        sampler = self.train_pixel_sampler
-        return {} if sampler is None else pictures(self.train_dataset, sampler, image)
+        report = Report(trainer, self.train_dataset, self.train_pixel_sampler, self.panel)
+        return [*super().get_training_callbacks(training_callback_attributes), *report.callbacks()]

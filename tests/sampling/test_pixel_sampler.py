@@ -224,18 +224,9 @@ def test_the_config_is_never_written_to() -> None:
     assert config == before
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("sampling_type", "nuts"),
-        ("edges_by", "canny"),
-        ("uniform_fraction", -0.1),
-        ("warmup_steps", -1),
-        ("coverage", -1.0),
-    ],
-)
-def test_a_bad_setting_is_refused_at_once(name: str, value: object) -> None:
-    with pytest.raises(ValueError, match=re.escape(str(value))):
+@pytest.mark.parametrize(("name", "value"), [("sampling_type", "nuts"), ("edges_by", "canny")])
+def test_an_unknown_name_is_refused_at_once(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=value):
         SoftMiningPixelSamplerConfig(**{name: value})  # type: ignore[arg-type]
 
 
@@ -278,6 +269,7 @@ def test_a_checkpoint_that_fits_in_part_is_used_with_one_line(
     before = saved()
     train(before, image_batch(len(before.image_names)), 2)
     sampler = make_sampler()
+    capsys.readouterr()  # the first to train compiles, and says so
     sampler.load_state(before.state())
     printed = capsys.readouterr().out
     assert re.search(line, printed)

@@ -14,7 +14,7 @@ from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
 
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
-from softmining_nerfstudio.training import datamanager
+from softmining_nerfstudio.training import datamanager, reporting
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.training.dataset import SoftMiningDataset
 
@@ -128,9 +128,9 @@ def test_pictures_are_drawn_when_an_image_would_be_evaluated(
     blender_scene: Path, monkeypatch: pytest.MonkeyPatch, every: int, drawn: list[int]
 ) -> None:
     made, steps = manager(blender_scene), []
-    monkeypatch.setattr(made, "pictures", lambda image: {"rays": image})
-    monkeypatch.setattr(datamanager.writer, "put_image", lambda name, picture, step: steps.append(step))
-    monkeypatch.setattr(datamanager.writer, "GLOBAL_BUFFER", {"steps_per_log": 10})
+    monkeypatch.setattr(reporting, "pictures", lambda dataset, sampler, image: {"rays": image})
+    monkeypatch.setattr(reporting.writer, "put_image", lambda name, picture, step: steps.append(step))
+    monkeypatch.setattr(reporting.writer, "GLOBAL_BUFFER", {"steps_per_log": 10})
     trainer = SimpleNamespace(config=SimpleNamespace(steps_per_eval_image=every))
     attributes = TrainingCallbackAttributes(optimizers=None, grad_scaler=None, pipeline=None, trainer=trainer)
     for step in range(5):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from softmining_nerfstudio.training import looking
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager
-from softmining_nerfstudio.training.looking import THUMBNAIL, Thumbnails, colours_at
+from softmining_nerfstudio.training.looking import THUMBNAIL, Thumbnails, colours_at, pictures
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer
 
 
@@ -73,6 +73,8 @@ def test_pictures_of_large_images_are_smaller(made: SoftMiningDataManager, monke
     predicted = (batch["image"] * 0.9).requires_grad_()
     batch["feedback"].correct(lambda t, p: (t - p).abs().mean(-1), batch["image"], predicted).backward()
     made.next_train(1)
-    assert {picture.shape for picture in made.pictures(0).values()} == {(600, 900, 3)}
+    sampler = made.train_pixel_sampler
+    assert sampler is not None
+    assert {picture.shape for picture in pictures(made.train_dataset, sampler, 0).values()} == {(600, 900, 3)}
     monkeypatch.setattr(looking, "PICTURE", 300)
-    assert {picture.shape for picture in made.pictures(0).values()} == {(200, 300, 3)}
+    assert {picture.shape for picture in pictures(made.train_dataset, sampler, 0).values()} == {(200, 300, 3)}

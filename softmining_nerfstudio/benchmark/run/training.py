@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nerfstudio.scripts.train import train_loop
+from torch import Tensor
 
 from softmining_nerfstudio.benchmark import devices, results
 from softmining_nerfstudio.benchmark.results import Measurement
@@ -28,6 +29,7 @@ from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.training.checkpoints import newest
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager
 from softmining_nerfstudio.training.interruption import Interruption
+from softmining_nerfstudio.training.looking import pictures
 from softmining_nerfstudio.training.perceptual import lazy_lpips
 from softmining_nerfstudio.training.questions import refuse_questions
 from softmining_nerfstudio.training.rendering import blended
@@ -89,7 +91,7 @@ class MeasuredTrainer(SoftMiningTrainer):
 
     def measure(self, step: int) -> None:
         """Append a measurement to the results."""
-        task, model, datamanager = self.task, self.pipeline.model, self.pipeline.datamanager
+        task, model = self.task, self.pipeline.model
         self.peak_memory = max(self.peak_memory, peak_memory(self.clock.device))
         last = self.course.finished
         shown = task.is_shown(self.number, last)
@@ -100,8 +102,7 @@ class MeasuredTrainer(SoftMiningTrainer):
             if shown:
                 assert task.strip_view is not None
                 evaluation.render(model, self.dataset, task.strip_view, Path(task.folder) / path)
-                pictures = datamanager.pictures(0) if isinstance(datamanager, SoftMiningDataManager) else {}
-                for name, picture in pictures.items():
+                for name, picture in self.mined_pictures().items():
                     mined[name] = path.with_name(f"{name}-{step:06d}.png").as_posix()
                     evaluation.write_image(picture, Path(task.folder) / mined[name])
         record = Measurement(
@@ -118,6 +119,13 @@ class MeasuredTrainer(SoftMiningTrainer):
         )
         results.append(Path(task.folder), record)
         forget_peak_memory(self.clock.device)
+
+    def mined_pictures(self) -> dict[str, Tensor]:
+        """Pictures of the rays and walkers of the first training image; empty where nothing is mined."""
+        datamanager = self.pipeline.datamanager
+        if not isinstance(datamanager, SoftMiningDataManager) or datamanager.train_pixel_sampler is None:
+            return {}
+        return pictures(datamanager.train_dataset, datamanager.train_pixel_sampler, 0)
 
 
 def wait_for_workers(datamanager: Any) -> None:
