@@ -32,8 +32,11 @@ def all_devices() -> list[Device]:
     """The GPUs that this process may use, in CUDA's order; the processor if CUDA has none, or cannot start."""
     if not torch.cuda.is_available():
         return [Device(name_of(torch.device("cpu")), None)]
+    torch.cuda.init()  # before, torch counts GPUs that CUDA may not show
     entries = _entries()
-    return [Device(_gpu(i, entries), _entry(i, entries)) for i in range(torch.cuda.device_count())]
+    parts = bool(entries) and all(map(_is_part, entries))  # a process sees one of them, and each run is a process
+    number = len(entries) if parts else torch.cuda.device_count()
+    return [Device(_gpu(i, entries), _entry(i, entries)) for i in range(number)]
 
 
 def name_of(device: torch.device) -> str:
@@ -53,9 +56,15 @@ def _entry(index: int, entries: list[str]) -> str:
 
 
 def _gpu(index: int, entries: list[str]) -> str:
-    """The model of a GPU, and the beginning of its UUID; of a part of a GPU (MIG) all of it."""
-    gpu, entry = torch.cuda.get_device_properties(index), _entry(index, entries)
-    return f"{gpu.name} ({entry if entry.startswith('MIG-') else f'GPU-{str(gpu.uuid)[:8]}'})"
+    """The model of a GPU, and the beginning of its UUID; of a part of a GPU all of it."""
+    entry = _entry(index, entries)
+    gpu = torch.cuda.get_device_properties(0 if _is_part(entry) else index)
+    return f"{gpu.name} ({entry if _is_part(entry) else f'GPU-{str(gpu.uuid)[:8]}'})"
+
+
+def _is_part(entry: str) -> bool:
+    """Whether an entry of CUDA_VISIBLE_DEVICES is a part of a GPU (MIG)."""
+    return entry.startswith("MIG-")
 
 
 def processor() -> str:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import torch
+from nerfstudio.configs.base_config import MachineConfig
 from torch import distributed
 from torch.distributed import (
     TCPStore,  # pyright: ignore[reportPrivateImportUsage]
@@ -22,14 +24,15 @@ from torch.distributed import (
 )
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
+from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.errors import UserError
 
 BEAT = 2.0
 """Seconds between two counts."""
 PATIENCE = 40.0
 """Seconds without a count after which a process is lost. A process may be busy for a while."""
-_BROKEN = ("Connection closed", "Connection reset", "Broken pipe", "Socket", "NCCL", "gloo")
-"""Signs of a partner that is gone, in torch's messages; the most telling first."""
+_BROKEN = ("Connection closed", "Connection reset", "Broken pipe", "gloo", "remote process exited", "ncclRemoteError")
+"""Signs of a partner that is gone, in torch's messages."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -62,9 +65,18 @@ class Company:
     def __exit__(self, *error: object) -> None:
         self._left.set()
 
-    def say_done(self) -> None:
-        """Tell the others that this process ends because it has finished."""
+    def finish(self) -> None:
+        """Tell the others that this process ends because it has finished, and wait for the first one to say so.
+
+        The first evaluates and leaves its viewer open. Meanwhile the others would be in the last barrier of ns-train,
+        in which torch waits for half an hour and then ends all.
+        """
         self._store.add(f"softmining/done/{self._rank}", 1)
+        while not self._is_done(0) and not self._left.is_set():
+            time.sleep(BEAT)
+
+    def _is_done(self, process: int) -> bool:
+        return self._store.add(f"softmining/done/{process}", 0) > 0
 
     def _count(self) -> None:
         """Count, and hear the others. It may hang where a machine is gone; then nobody is heard any more."""
@@ -72,7 +84,7 @@ class Company:
             try:
                 self._store.add(f"softmining/alive/{self._rank}", 1)
                 for other, (count, _) in list(self._heard.items()):
-                    if self._store.add(f"softmining/done/{other}", 0):
+                    if self._is_done(other):
                         del self._heard[other]
                     elif (heard := self._store.add(f"softmining/alive/{other}", 0)) != count:
                         self._heard[other] = (heard, time.monotonic())
@@ -113,12 +125,12 @@ def in_company(method: Method) -> Method:
             try:
                 found = method(trainer, *arguments, **options)
             except RuntimeError as error:
-                sign = next((sign for sign in _BROKEN if sign in str(error)), None)
-                if sign is None:
+                line = next((line for line in str(error).splitlines() if any(sign in line for sign in _BROKEN)), None)
+                if line is None:
                     raise
-                raise UserError(_message(f"torch's connection to it failed ({sign})")) from error
+                raise UserError(_message(f"torch's connection to it failed ({line.strip()})")) from error
             if method.__name__ == "train":
-                company.say_done()
+                company.finish()
             return found
 
     return watched  # type: ignore[return-value]
@@ -139,14 +151,46 @@ def _own_store() -> Store | None:
     )
 
 
-def require_gpus(processes: int, device_type: str) -> None:
-    """Check that nerfstudio can start several processes.
+def require_gpus(machine: MachineConfig) -> None:
+    """Check that nerfstudio can start the processes that are asked for.
 
     Raises:
         UserError: it cannot; it would fail with an assertion.
     """
-    if processes > 1 and device_type != "cuda":
+    here, machines = machine.num_devices, machine.num_machines
+    if here * machines == 1:
+        return
+    if machine.device_type != "cuda":
         raise UserError(
-            f"ns-train starts several processes on CUDA GPUs alone; found {processes} of {device_type} "
+            f"ns-train starts several processes on CUDA GPUs alone; found {here * machines} of {machine.device_type} "
             "(--machine.num-devices times --machine.num-machines). Expected 1, or --machine.device-type cuda"
         )
+    if here > (found := torch.cuda.device_count()):
+        raise UserError(
+            f"--machine.num-devices is {here}, but torch finds {found} GPUs here; expected at most as many "
+            f"(CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')})"
+        )
+
+
+def require_same_course(start: int, course: Course, device: str | torch.device) -> None:
+    """Check that all processes go on from the same step to the same end; nothing else would notice.
+
+    Args:
+        start: The step from which this one goes on.
+        device: of this process, where torch's processes can exchange tensors.
+
+    Raises:
+        UserError: they do not.
+    """
+    own = torch.tensor([start, course.end, course.begin, course.seconds], dtype=torch.float64, device=device)
+    all_of_them = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(all_of_them, own)
+    first = all_of_them[0]
+    for process, other in enumerate(all_of_them):
+        if not torch.equal(other, first):
+            told = [f"from step {int(step)} to {end:g} {course.unit}" for step, end, *_ in (first, other)]
+            raise UserError(
+                f"the processes of this training differ: the first goes {told[0]}, process {process} goes {told[1]}. "
+                "Give all machines the same options, and the same checkpoints in --load-dir (its folder "
+                "before_cool_down, too)"
+            )

@@ -150,12 +150,13 @@ class RunFolderConfig(TrainerConfig):
             CONSOLE.print(f"Loading the run in {folder}; it was trained in {recorded}.", soft_wrap=True, markup=False)
 
     def save_config(self) -> None:
-        """Write config.yml into the folder of the run.
+        """Write config.yml into the folder of the run. Machines that train together may share it.
 
         Raises:
             UserError: if another process trains there.
         """
-        claim(self.get_base_dir())
+        if self.machine.machine_rank == 0:
+            claim(self.get_base_dir())
         super().save_config()
 
 

@@ -12,7 +12,7 @@ from nerfstudio.utils.decorators import check_viewer_enabled
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.training import held_out
-from softmining_nerfstudio.training.company import in_company, require_gpus
+from softmining_nerfstudio.training.company import in_company, require_gpus, require_same_course
 from softmining_nerfstudio.training.divergence import require_finite_losses, telling_of_memory
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.interruption import Interrupted
@@ -59,7 +59,7 @@ class SoftMiningTrainerConfig(RunFolderConfig):
         Raises:
             UserError: the data cannot be read, or nerfstudio cannot start the processes that are asked for.
         """
-        require_gpus(self.machine.num_devices * self.machine.num_machines, self.machine.device_type)
+        require_gpus(self.machine)
         try:
             parser_of(self)
         except (FileNotFoundError, ValueError) as error:
@@ -85,6 +85,8 @@ class SoftMiningTrainer(PacedTrainer):
         if torch.device(self.device).type == "cpu":
             CONSOLE.print(f"Torch's threads: {leave_busy_cores_alone()}.")
         super().setup(*arguments, **options)
+        if self.world_size > 1:
+            require_same_course(self._start_step, self.course, self.device)
 
     @check_viewer_enabled
     def _init_viewer_state(self) -> None:

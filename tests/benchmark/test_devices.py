@@ -36,16 +36,18 @@ append(Path(task["folder"]), Measurement(
 
 @pytest.fixture(autouse=True)
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three GPUs; CUDA counts and numbers those that CUDA_VISIBLE_DEVICES leaves."""
+    """Three GPUs; CUDA counts and numbers those that CUDA_VISIBLE_DEVICES leaves, of parts (MIG) the first one."""
 
     def visible() -> list[int]:
         entries = os.environ.get("CUDA_VISIBLE_DEVICES")
         if entries is None:
             return [*range(len(CARDS))]
-        return [int(e.strip()[-1]) for e in entries.split(",") if e]
+        numbers = [int(e.strip()[-1]) for e in entries.split(",") if e]
+        return numbers[:1] if "MIG-" in entries else numbers
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible()))
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(visible()))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu(visible()[index]))
 
@@ -59,7 +61,8 @@ def gpu(number: int) -> SimpleNamespace:
     [
         (None, {"0": "A100 (GPU-0a0a0a0a)", "1": "A100 (GPU-1b1b1b1b)", "2": "T4 (GPU-2c2c2c2c)"}),
         ("2, 0", {"2": "T4 (GPU-2c2c2c2c)", "0": "A100 (GPU-0a0a0a0a)"}),
-        ("GPU-2c2,MIG-bb1", {"GPU-2c2": "T4 (GPU-2c2c2c2c)", "MIG-bb1": "A100 (MIG-bb1)"}),
+        ("GPU-2c2,1", {"GPU-2c2": "T4 (GPU-2c2c2c2c)", "1": "A100 (GPU-1b1b1b1b)"}),
+        ("MIG-aa0, MIG-bb0", {"MIG-aa0": "A100 (MIG-aa0)", "MIG-bb0": "A100 (MIG-bb0)"}),
     ],
 )
 def test_devices_are_those_that_cuda_visible_devices_leaves(

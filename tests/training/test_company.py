@@ -5,15 +5,19 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
+from nerfstudio.configs.base_config import MachineConfig
 from torch import distributed
 
 from softmining_nerfstudio.training import company
-from softmining_nerfstudio.training.company import Company, in_company
+from softmining_nerfstudio.training.company import Company, in_company, require_gpus, require_same_course
+from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.errors import UserError
 
 HOST = Path(__file__).with_name("host.py")
@@ -39,11 +43,24 @@ def test_a_process_that_is_not_heard_any_more_is_lost(quick: None, capsys: pytes
 
 def test_a_process_that_has_finished_is_not_missed(quick: None) -> None:
     store, ended = distributed.HashStore(), []
-    with Company(store, 0, 2, patience=1.5, end=ended.append):
-        with Company(store, 1, 2, patience=1.5, end=ended.append) as other:
+    with Company(store, 1, 2, patience=1.5, end=ended.append):
+        with Company(store, 0, 2, patience=1.5, end=ended.append) as first:
             time.sleep(0.5)
-            other.say_done()
+            first.finish()
         time.sleep(4)
+    assert ended == []
+
+
+def test_the_others_wait_while_the_first_process_is_busy_with_its_viewer(quick: None) -> None:
+    store, ended = distributed.HashStore(), []
+    with Company(store, 0, 2, end=ended.append) as first, Company(store, 1, 2, end=ended.append) as other:
+        finishing = threading.Thread(target=other.finish, daemon=True)
+        finishing.start()
+        finishing.join(1)
+        assert finishing.is_alive()
+        first.finish()
+        finishing.join(10)
+        assert not finishing.is_alive()
     assert ended == []
 
 
@@ -57,10 +74,12 @@ def test_a_broken_connection_is_told_and_other_errors_stay(monkeypatch: pytest.M
 
     monkeypatch.setattr(company, "_own_store", distributed.HashStore)
     monkeypatch.setattr(distributed, "get_rank", lambda: 0)
-    with pytest.raises(UserError, match=r"another process of it is gone: .*\(Connection closed\).*--load-dir"):
-        Trainer().train("gloo/transport/tcp/pair.cc:553] Connection closed by peer")
+    with pytest.raises(UserError, match=r"another process of it is gone: .*Connection closed by peer\).*--load-dir"):
+        Trainer().train("Some lines\n[gloo/transport/tcp/pair.cc:553] Connection closed by peer")
     with pytest.raises(RuntimeError, match="shape"):
         Trainer().train("a shape is wrong")
+    with pytest.raises(RuntimeError, match="shared memory"):  # no process is gone
+        Trainer().train("NCCL error: unhandled system error\nError while creating shared memory segment")
 
 
 def test_several_processes_on_a_processor_are_refused_in_a_line(tmp_path: Path) -> None:
@@ -71,6 +90,46 @@ def test_several_processes_on_a_processor_are_refused_in_a_line(tmp_path: Path) 
     assert "ns-train starts several processes on CUDA GPUs alone; found 2 of cpu" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("there", "refused"), [(4, False), (3, True), (0, True)])
+def test_more_processes_than_gpus_are_refused(there: int, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6,7,8"[: 2 * there])
+    with (
+        pytest.raises(UserError, match=rf"num-devices is 4, but torch finds {there} GPUs") if refused else nullcontext()
+    ):
+        require_gpus(MachineConfig(num_devices=4, num_machines=2))
+
+
+@pytest.mark.parametrize(
+    ("start", "others", "told"),
+    [
+        (5, Course(30.0, share=0.3), None),
+        (
+            15,
+            Course(30.0, share=0.3),
+            "the first goes from step 5 to 30 steps, process 1 goes from step 15 to 30 steps",
+        ),
+        (5, Course(40.0, share=0.3), "process 1 goes from step 5 to 40 steps"),
+    ],
+)
+def test_processes_that_go_on_from_different_checkpoints_are_refused(
+    start: int, others: Course, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process tells all others; here the second one's numbers stand in."""
+    exchanged: list[torch.Tensor] = []
+
+    def all_gather(found: list[torch.Tensor], own: torch.Tensor) -> None:
+        exchanged.append(own)
+        for place, number in zip(found, exchanged, strict=False):
+            place.copy_(number)
+
+    monkeypatch.setattr(distributed, "all_gather", all_gather)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: len(exchanged) + 1)
+    require_same_course(5, Course(30.0, share=0.3), "cpu")
+    with pytest.raises(UserError, match=told) if told else nullcontext():
+        require_same_course(start, others, "cpu")
 
 
 def start(folder: Path, scene: Path, name: str, *words: object) -> list[subprocess.Popen[str]]:

@@ -2,7 +2,7 @@
 
     e(x) = mean over RGB of |f(x) - f_gt(x)|.
 
-Captions give the time of each render. With few renders the times differ.
+Captions give the time of each render, if one device has trained them all. With few renders the times differ.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ def strip(moment: Moment, folder: Path, study: Study) -> Figure:
     """
     images = [read_image(folder / str(m.render)) for m in moment.shown]
     size, unit = unit_of(moment.time)
-    captions = [f"{m.method}\n{getattr(m, study.clock) / size:.3g} {unit}, {m.psnr:.1f} dB" for m in moment.shown]
+    times = [f"{getattr(m, study.clock) / size:.3g} {unit}, " for m in moment.shown]
+    if len({m.device for m in moment.shown}) > 1:
+        times = [""] * len(times)  # they do not compare
+    captions = [f"{m.method}\n{time}{m.psnr:.1f} dB" for m, time in zip(moment.shown, times, strict=True)]
     truth_path = (folder / str(moment.shown[0].render)).parent / "truth.png"
     truth = read_image(truth_path) if truth_path.exists() else None
     errors: list[np.ndarray] = []

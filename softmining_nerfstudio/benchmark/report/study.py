@@ -80,6 +80,13 @@ class Study:
         other = run._replace(method=reference)
         return other in self.runs and (axis == "step" or len(self._devices(run) | self._devices(other)) == 1)
 
+    def ends_compare(self, run: Run, reference: str) -> bool:
+        """Whether both ended after as many steps, or on the same device; trainings of so many minutes do the latter."""
+        if not self.comparable(run, reference, "step"):
+            return False
+        as_many = self.runs[run][-1].step == self.runs[run._replace(method=reference)][-1].step
+        return as_many or self.comparable(run, reference, "seconds")
+
     def _devices(self, run: Run) -> set[str | None]:
         return {m.device for m in self.runs[run]}
 

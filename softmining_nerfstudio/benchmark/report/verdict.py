@@ -62,8 +62,9 @@ def _sooner(times: Between) -> str:
 
 
 def _final_gain(study: Study, run: Run, reference: str) -> Between | None:
-    """PSNR of whole views at the end minus the reference's, dB."""
-    both = [study.runs.get(run._replace(method=method)) for method in (run.method, reference)]
-    finals = [(measured[-1].final or {}).get("psnr") if measured else None for measured in both]
-    mine, theirs = finals
+    """PSNR of whole views at the end minus the reference's, dB; None if neither steps nor times of the ends compare."""
+    if not study.ends_compare(run, reference):
+        return None
+    ends = [study.runs[run._replace(method=method)][-1] for method in (run.method, reference)]
+    mine, theirs = [(end.final or {}).get("psnr") for end in ends]
     return None if mine is None or theirs is None else exactly(mine - theirs)

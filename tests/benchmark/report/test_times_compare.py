@@ -1,5 +1,6 @@
 """Runs on several devices: steps compare, times only on one device."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hand_worked import cells, markdown_of, write_run, write_suite
 from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.report import plots
 from softmining_nerfstudio.benchmark.report.reading import read
-from softmining_nerfstudio.benchmark.report.strip import at_equal_time
+from softmining_nerfstudio.benchmark.report.strip import at_equal_time, at_the_end, strip
 from softmining_nerfstudio.benchmark.report.verdict import verdicts
 
 WHERE = {("uniform", 1): "A", ("uniform", 2): "B", ("uniform", 3): "A", ("mined", 1): "A", ("mined", 2): "A"}
@@ -47,6 +48,38 @@ def test_a_verdict_without_times_that_compare_says_so(folder: Path) -> None:
         "differ; final +2.5 dB; 1 seed."
     ]
     assert "psnr-over-time" in markdown_of(folder, plots=folder / "plots")  # of uniform on A alone
+
+
+@pytest.mark.parametrize(("device", "told"), [("A", "; final +2.5 dB"), ("B", None)])
+def test_ends_after_other_numbers_of_steps_compare_on_one_device_alone(
+    tmp_path: Path, device: str, told: str | None
+) -> None:
+    """Trainings of so many minutes."""
+    folder = tmp_path / "results"
+    write_suite(folder)
+    write_run(folder, "chair", "uniform", 1, device="A")
+    write_run(folder, "chair", "mined", 1, device=device)
+    path = folder / results.FILE_NAME
+    lines = [
+        line.replace('"step": 400', '"step": 390') if '"method": "mined"' in line else line for line in path.open()
+    ]
+    path.write_text("".join(lines))
+    (verdict,) = verdicts(read(folder).study)
+    assert ("final" in verdict.replace("final PSNR", "")) == (told is not None)
+    assert told is None or told in verdict
+
+
+def test_renders_of_several_devices_have_no_time_below_them(folder: Path) -> None:
+    study = read(folder).study
+    moment = at_the_end(study, "chair", folder)
+    assert moment is not None
+    for devices, timed in (("A", "A"), True), (("A", "B"), False):
+        shown = [replace(m, device=device) for m, device in zip(moment.shown, devices, strict=False)]
+        texts = [
+            text.get_text() for axes in strip(moment._replace(shown=shown), folder, study).axes for text in axes.texts
+        ]
+        assert any(" s, " in text for text in texts) == timed
+        assert sum(" dB" in text for text in texts) == len(shown)
 
 
 def test_plots_over_time_show_one_device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
