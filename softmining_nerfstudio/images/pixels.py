@@ -31,7 +31,7 @@ class Colours:
 
     def __call__(self, stored: UInt8[Tensor, "*pixels channels"]) -> Float[Tensor, "*pixels shown"]:
         """The colours of these bytes."""
-        colours = stored.float() / torch.tensor(255.0, device=stored.device)  # a GPU multiplies by 1 / a plain number
+        colours = stored.float() / torch.full((), 255.0, device=stored.device)  # a GPU multiplies by 1 / a plain number
         if self.background is None or stored.shape[-1] == 3:
             return colours
         alpha = colours[..., 3:]

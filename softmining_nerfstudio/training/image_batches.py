@@ -36,7 +36,7 @@ class ImageBatches:
         masked: whether masks say which pixels are drawn. Batches without any are passed over.
 
     Raises:
-        UserError: if a file cannot be read, the images cannot be kept, or all masks are empty.
+        UserError: if a file cannot be read, the images cannot be kept or moved to a GPU, or all masks are empty.
     """
 
     def __init__(
@@ -58,6 +58,8 @@ class ImageBatches:
             self.kept = keep(capture_of(dataset), options, self.at_once, sharing, CONSOLE, prepare)
         except ImagesError as error:
             raise UserError(str(error)) from error
+        if not self.kept.in_memory and torch.device(device).type != "cpu" and "image" not in off_device:
+            CONSOLE.print("Images on disk are not moved to the GPU: --pipeline.datamanager.images-on-gpu does nothing.")
         self._all = self._next() if self.at_once == self.total else None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -88,7 +90,13 @@ class ImageBatches:
         except ImagesError as error:
             raise UserError(str(error)) from error
         wanted = layers.keys() - {*self.off_device} if self.kept.in_memory else ()
-        moved = {name: layers[name].to(self.device) for name in wanted}
+        try:
+            moved = {name: layers[name].to(self.device) for name in wanted}
+        except torch.cuda.OutOfMemoryError as error:
+            raise UserError(
+                f"{self.at_once} images do not fit into the memory of {self.device}. Leave out "
+                "--pipeline.datamanager.images-on-gpu and masks-on-gpu, or lower train-num-images-to-sample-from"
+            ) from error
         return {"image_idx": torch.tensor(images), **layers, **moved}
 
 

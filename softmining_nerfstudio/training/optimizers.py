@@ -21,9 +21,9 @@ class FusedAdam(torch.optim.Adam):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state, whatever kind of Adam has left it."""
-        super().load_state_dict(state_dict)
-        for group in self.param_groups:
-            group["fused"] = self._fused
+        # before, as torch moves the step counts of a fused one to the GPU, where any other waits for them in every step
+        groups = [{**group, "fused": self._fused} for group in state_dict["param_groups"]]
+        super().load_state_dict({**state_dict, "param_groups": groups})
 
 
 @dataclass

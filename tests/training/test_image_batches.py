@@ -25,7 +25,7 @@ from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerC
 from softmining_nerfstudio.training import datamanager, image_batches, random_state
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.training.errors import UserError
-from softmining_nerfstudio.training.image_batches import batches_of
+from softmining_nerfstudio.training.image_batches import ImageBatches, batches_of
 
 NOISE = np.random.default_rng(0)
 
@@ -285,3 +285,31 @@ def test_a_folder_for_tiles_that_cannot_be_made_is_named(capture: Capture, tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot keep tiles in"):
         capture.load(images=KeepImages(0.0, tmp_path / "file"))
+
+
+def test_images_that_do_not_fit_on_the_gpu_are_an_error_that_names_the_option(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def to(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(Pixels, "to", to)
+    capture.load()
+    with pytest.raises(UserError, match=r"^9 images do not fit into the memory of cpu\. Leave out .*images-on-gpu"):
+        capture.load(images_on_gpu=True)
+
+
+@pytest.mark.parametrize(
+    ("device", "off_device", "said"), [("meta", (), True), ("meta", ("image",), False), ("cpu", (), False)]
+)
+def test_images_on_disk_are_said_to_stay_off_the_gpu(
+    capture: Capture,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    device: str,
+    off_device: tuple[str, ...],
+    said: bool,
+) -> None:
+    dataset = capture.load().train_dataset
+    ImageBatches(dataset, -1, -1, KeepImages(0.0, tmp_path / "tiles"), off_device, device, None, False)
+    assert ("images-on-gpu does nothing" in " ".join(capsys.readouterr().out.split())) == said

@@ -41,6 +41,13 @@ def test_it_stays_fused_whatever_adam_has_left_the_checkpoint() -> None:
 def test_elsewhere_than_on_a_cpu_torch_chooses() -> None:
     made = FusedAdamOptimizerConfig().setup([torch.nn.Parameter(torch.zeros(2, device="meta"))])
     assert made.param_groups[0]["fused"] is None
+    _, state = trained(FusedAdamOptimizerConfig(), 1)
+    made.load_state_dict(state)
+    (of_parameter,) = made.state.values()
+    assert of_parameter["exp_avg"].device.type == "meta"
+    assert of_parameter["step"].device.type == "cpu"  # Adam reads it in every step
+    assert made.param_groups[0]["fused"] is None
+    assert state["param_groups"][0]["fused"] is True
 
 
 def test_the_learning_rate_of_the_configuration_counts_not_that_of_a_checkpoint() -> None:
