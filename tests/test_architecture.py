@@ -161,17 +161,25 @@ def test_importing_the_plugin_imports_nothing_heavy():
     assert done.stdout.strip() == "set()", done.stdout + done.stderr
 
 
+def listed(package):
+    """The modules that a package's docstring names, in its order: `word.py`, or `folder/word.py`."""
+    words = (word.strip("(,);:.") for word in (ast.get_docstring(ast.parse(SOURCES[package])) or "").split())
+    return [f"{package}.{word.removesuffix('.py').replace('/', '.')}" for word in words if word.endswith(".py")]
+
+
+@pytest.mark.parametrize("room", [room for rooms in LAYERS for room in rooms if (ROOT / PACKAGE / room).is_dir()])
+def test_every_room_lists_each_of_its_modules_once(room):
+    """Or its folders do."""
+    own = [module for module in SOURCES if room_of(module) == room]
+    folders = [module for module in own if (ROOT / module.replace(".", "/")).is_dir()]
+    assert sorted(module for folder in folders for module in listed(folder)) == sorted({*own} - {*folders})
+
+
 def test_mining_can_be_read_in_the_order_its_docstring_gives():
-    """From the step down: each module is listed once, the ground comes last and knows nothing of the rest."""
-    package = f"{PACKAGE}.mining"
-    words = ast.get_docstring(ast.parse(SOURCES[package])).split()
-    order = [f"{package}.{word.removesuffix('.py').replace('/', '.')}" for word in words if word.endswith(".py")]
-    packages = {package, f"{package}.strategies", f"{package}.pixels"}
-    assert sorted(order) == sorted(
-        module for module in SOURCES if room_of(module) == "mining" and module not in packages
-    )
+    """From the step down: the ground comes last and knows nothing of the rest."""
+    order = listed(f"{PACKAGE}.mining")
     ground = [module for module in order if ".pixels." in module]
-    assert order[0] == f"{package}.miner"
+    assert order[0] == f"{PACKAGE}.mining.miner"
     assert order[-len(ground) :] == ground
     for position, module in enumerate(ground):
         assert {*modules_imported(module)} <= {*ground[:position]}

@@ -23,11 +23,12 @@ In reading order:
     report/speedup.py    the arithmetic: when a curve reaches a quality, and how much sooner that is
     report/study.py      the finished runs of a results folder, and the numbers that compare them; report/reading.py
                          reads them
-    report/verdict.py    a sentence on each scene; report/asked.py: the runs that are to be there
+    report/verdict.py    a sentence on each scene
     report/devices.py    which device trained what
     report/tables.py     the tables; report/about.py writes the notes beside them
     report/plots.py      the plots; report/looks.py gives each method its colour
     report/strip.py      renders at equal time; report/pictures.py shows the rays and walkers over steps
+    report/animation.py  two methods' renders side by side over time; report/budgets.py: trainings of so many minutes
     sampler_cost.py      `sampler`: what the samplers alone cost; sampler_memory.py, sampler_plot.py
     image_cost.py        `images`: what images cost; image_capture.py makes them, image_run.py is one process of it,
                          image_plot.py shows the numbers

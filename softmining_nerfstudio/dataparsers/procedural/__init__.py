@@ -1,1 +1,1 @@
-"""A small scene made of formulas: `surfaces` defines shapes and paint, `raycast` renders them, `ship` is the model."""
+"""A small scene made of formulas: surfaces.py has shapes and paint, raycast.py renders them, ship.py is the model."""
