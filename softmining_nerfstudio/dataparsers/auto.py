@@ -57,9 +57,10 @@ class AutoDataParserConfig(DataParserConfig):
             if self.demo:
                 return DemoSceneDataParserConfig()
             raise FileNotFoundError("No data is named. Add --data DIR, or demo-scene for the built-in scene.")
+        data = data.expanduser()
         if not data.exists():
             raise FileNotFoundError(f"--data: there is no {data}")
-        if data.suffix == ".json":
+        if data.suffix == ".json" and data.is_file():
             return _capture(data, data)
         for name, parser in PARSERS.items():
             if (path := data / name).exists():

@@ -11,8 +11,9 @@ from threading import Timer
 from types import ModuleType
 from typing import Any
 
-SOON = 1.5
-"""Seconds after which a person wants to know what takes so long. Loading from the cache takes less."""
+SOON = 4.0
+"""Seconds after which a person wants to know what takes so long. Loading from the cache takes less on a busy machine,
+too."""
 
 
 @cache
@@ -27,9 +28,9 @@ def compiled(module: str) -> ModuleType | None:
     """
     notice = Timer(SOON, _say)
     notice.daemon = True
-    notice.start()
     try:
-        with _users_cache():
+        with _users_cache():  # imports numba, which takes a while every time
+            notice.start()
             loops = import_module(module)
         loops.compile_now()
     except Exception as error:  # numba raises whatever llvmlite, numpy and the operating system do

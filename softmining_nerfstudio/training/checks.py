@@ -35,3 +35,5 @@ def require_sound(
             dataset.check_files(slack=1 if factors else 0)
     if comms.is_main_process():
         CONSOLE.print(resolution.line(datasets[0], parser), markup=False, soft_wrap=True)
+        if not len(datasets[1]):
+            CONSOLE.print("No view is held out: nothing will tell how good the model is elsewhere.", soft_wrap=True)

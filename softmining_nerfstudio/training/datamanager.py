@@ -159,7 +159,11 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         )
 
     def next_train(self, step: int) -> tuple[RayBundle, dict]:
-        """Rays and batch of one training step: mined in training mode, uniform in eval mode."""
+        """Rays and batch of one training step: mined in training mode, uniform in eval mode.
+
+        Raises:
+            UserError: if the images have no pixel that the sampling type may draw.
+        """
         assert self.train_pixel_sampler is not None
         self.train_count += 1
         if self.config.train_num_times_to_repeat_images != -1:  # a subset for all training is chosen as at first
@@ -170,7 +174,10 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         if not self.training:
             batch = self.train_pixel_sampler.sample(image_batch)
             return self.train_ray_generator(batch["indices"]), batch
-        batch, yx = self.train_pixel_sampler.mine(image_batch, step)
+        try:
+            batch, yx = self.train_pixel_sampler.mine(image_batch, step)
+        except ValueError as error:  # these images and this sampling type do not go together
+            raise UserError(str(error)) from error
         # not through the ray generator: it looks coordinates up by integer, which cuts the gradient
         cameras = self.train_ray_generator.cameras
         return cameras.generate_rays(camera_indices=batch["indices"][:, :1], coords=yx), batch

@@ -40,6 +40,12 @@ class SoftMiningDataset(InputDataset):
         Raises:
             UserError: if a file is missing or cannot be read, has other colours or another size than expected.
         """
+        gone = [path for path in self.image_filenames if not path.exists()]
+        if len(gone) > 1:
+            raise UserError(
+                f"{len(gone)} of {len(self)} images are not there, the first {gone[0]}. {hint(gone[0])}".rstrip()
+                + " Expected a file for each frame. instant-ngp-data leaves frames without one out."
+            )
         modes: dict[str, Path] = {}
         sizes = []
         for index, (name, *others) in enumerate(self.files()):

@@ -11,6 +11,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 
 from softmining_nerfstudio.training.cameras import require_cameras_of_files
 from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.run_folder import config_being_loaded
 
 EXPECTED = (OSError, ValueError, LookupError, AssertionError, EOFError, ArithmeticError, RuntimeError)
 """What parsers raise on bad data. Other errors are faults of a program."""
@@ -27,7 +28,11 @@ def explain(error: Exception, parser: DataParserConfig) -> None:
         return
     reader = name_of(parser)
     if not parser.data.exists():
-        raise UserError(f"{parser.data.absolute()}: no such file or folder. {reader} expects data there.") from error
+        recorded = config_being_loaded()
+        moved = "" if recorded is None else f" Its path is in {recorded}: if the data have been moved, change it there."
+        raise UserError(
+            f"{parser.data.absolute()}: no such file or folder. {reader} expects data there.{moved}"
+        ) from error
     require_frames(parser.data)
     if not isinstance(error, EXPECTED):
         return
@@ -66,21 +71,29 @@ def hint(path: Path) -> str:
 
 
 def require_frames(data: Path) -> None:
-    """Check that the `transforms*.json` of a capture list frames; several of nerfstudio's parsers index the first one.
+    """Check that the `transforms*.json` of a capture list frames, each with an image and a pose.
 
     Args:
         data: the folder of the capture, or its file.
 
     Raises:
-        UserError: if one of them is not JSON or lists no frames.
+        UserError: if one of them is not JSON, lists no frames, or one that has no image or no pose.
     """
     for path in [data] if data.suffix == ".json" and data.exists() else sorted(data.glob("transforms*.json")):
         try:
             frames = json.loads(path.read_text(encoding="utf-8")).get("frames")
         except (ValueError, AttributeError) as error:
             raise UserError(f"cannot read {path}: {error}. Expected a JSON object with the key frames.") from error
-        if frames == []:
+        if not frames:
             raise UserError(f"{path} lists no frames; expected at least one image")
+        for number, frame in enumerate(frames):
+            for key in ("file_path", "transform_matrix"):
+                if key not in frame:
+                    raise UserError(f"{path}: frame {number} has no {key}; expected file_path and transform_matrix")
+            rows = [len(row) if isinstance(row, list) else 1 for row in frame["transform_matrix"]]
+            if rows != [4] * 4:
+                found = f"the transform_matrix of {frame['file_path']} has rows of {rows} numbers"
+                raise UserError(f"{path}: {found}; expected four rows of four")
 
 
 def _path_in(error: FileNotFoundError) -> Path | None:

@@ -41,6 +41,23 @@ def config_being_loaded() -> Path | None:
     return None
 
 
+def make(folder: Path, exist_ok: bool = False) -> None:
+    """Make the folder of a run.
+
+    Raises:
+        FileExistsError: if it is there, unless that is fine.
+        UserError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError as error:
+        if folder.is_dir():
+            raise
+        raise UserError(
+            f"cannot make {folder}, the folder of the run: {error.strerror}. Name another --output-dir"
+        ) from error
+
+
 def claim(folder: Path) -> None:
     """Keep other processes from training in a folder until this one ends, where the system can lock folders.
 
@@ -50,7 +67,7 @@ def claim(folder: Path) -> None:
     folder = folder.resolve()
     if fcntl is None or folder in _claimed:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,7 +106,7 @@ class RunFolderConfig(TrainerConfig):
         for number in itertools.count(1):
             self.timestamp = wanted if number == 1 else f"{wanted}-{number}"
             with suppress(FileExistsError):
-                self.get_base_dir().mkdir(parents=True)
+                make(self.get_base_dir())
                 break
         if named:
             CONSOLE.print(f"{wanted} has the checkpoints of another training: this one is {self.timestamp}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,10 +82,20 @@ class SoftMiningTrainer(PacedTrainer):
 
     @in_company
     def setup(self, *arguments: Any, **options: Any) -> None:
-        """Set up, with threads for the cores that are idle."""
+        """Set up, with threads for the cores that are idle.
+
+        Raises:
+            UserError: the service that --vis names cannot be logged in to, or the processes of a training differ.
+        """
         if torch.device(self.device).type == "cpu":
             CONSOLE.print(f"Torch's threads: {leave_busy_cores_alone()}.")
-        super().setup(*arguments, **options)
+        try:
+            super().setup(*arguments, **options)
+        except Exception as error:
+            frames = (frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__))
+            if "setup_event_writer" in frames:
+                raise UserError(f"--vis {self.config.vis}: {error} viewer and tensorboard need no account.") from error
+            raise
         if self.world_size > 1:
             require_same_course(self._start_step, self.course, self.device)
 

@@ -111,3 +111,10 @@ def test_it_sets_up_the_parser_of_what_is_there(blender_scene: Path) -> None:
     parser = AutoDataParserConfig(data=blender_scene).setup()
     assert isinstance(parser, Blender)
     assert len(parser.get_dataparser_outputs("train").image_filenames) == 6
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "scene.json").mkdir()
+    (tmp_path / "scene.json" / "transforms_train.json").write_text("")
+    assert AutoDataParserConfig().found(Path("~/scene.json")) == BlenderDataParserConfig(data=tmp_path / "scene.json")

@@ -13,6 +13,7 @@ from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataPars
 from nerfstudio.data.datasets.depth_dataset import DepthDataset
 from PIL import Image
 
+from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.training.errors import UserError
 
@@ -187,6 +188,7 @@ def test_a_bad_option_is_explained_on_the_command_line(
     ("content", "message"),
     [
         ('{"frames": []}', "lists no frames; expected at least one image"),
+        ("{}", "lists no frames; expected at least one image"),
         ('{"frames": [', "cannot read"),
         ("[1, 2]", "cannot read"),
     ],
@@ -199,3 +201,44 @@ def test_a_capture_without_frames_is_named(
     with pytest.raises(ValueError, match=message) as caught:
         load(parser(data=capture))
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda frame: frame.pop("transform_matrix"), "frame 2 has no transform_matrix"),
+        (lambda frame: frame.pop("file_path"), "frame 2 has no file_path"),
+        (
+            lambda frame: frame["transform_matrix"].pop(),
+            r"of train/r_2.png has rows of \[4, 4, 4\] numbers; expected four",
+        ),
+    ],
+)
+def test_a_frame_without_its_image_or_pose_is_named(capture: Path, damage: Callable, message: str) -> None:
+    path = capture / "transforms.json"
+    meta = json.loads(path.read_text())
+    damage(meta["frames"][2])
+    path.write_text(json.dumps(meta))
+    with pytest.raises(UserError, match=message) as caught:
+        load(NerfstudioDataParserConfig(data=capture))
+    assert str(path) in str(caught.value)
+
+
+def test_images_that_are_not_there_are_counted(capture: Path) -> None:
+    for number in (1, 3, 4):
+        (capture / "train" / f"r_{number}.png").unlink()
+    with pytest.raises(UserError, match=r"^3 of \d images are not there, the first .*r_1\.png\. .*each frame"):
+        load(NerfstudioDataParserConfig(data=capture, eval_mode="all"))
+
+
+def test_a_sampling_type_that_needs_alpha_says_so(scene: Path) -> None:
+    sampler = SoftMiningPixelSamplerConfig(sampling_type="foreground")
+    made = load(BlenderDataParserConfig(data=scene), pixel_sampler=sampler)
+    with pytest.raises(UserError, match="foreground sampling needs RGBA images"):
+        made.next_train(0)
+
+
+def test_a_scene_without_held_out_views_is_told(capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for fraction, told in ((0.5, False), (1.0, True)):
+        load(NerfstudioDataParserConfig(data=capture, train_split_fraction=fraction))
+        assert ("No view is held out" in capsys.readouterr().out) == told

@@ -195,3 +195,13 @@ def test_a_training_that_has_all_its_steps_says_so(tmp_path: Path, capsys: pytes
     made.train()
     assert "has 8 steps, 0.0 minutes of training: nothing is left" in " ".join(capsys.readouterr().out.split())
     assert not made.checkpoint_dir.exists()
+
+
+def test_an_output_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("")
+    config = lite(tmp_path / "outputs")
+    with pytest.raises(UserError, match=r"cannot make .*outputs.*Name another --output-dir"):
+        config.save_config()
+    config.timestamp = "{timestamp}"
+    with pytest.raises(UserError, match=r"cannot make .*outputs.*Name another --output-dir"):
+        config.set_timestamp()
