@@ -311,6 +311,6 @@ def test_without_data_the_option_that_names_it_is_said(
 
 
 def test_a_key_that_a_parser_misses_is_named_with_the_data(small_capture: Capture) -> None:
-    del small_capture.transforms["frames"][2]["transform_matrix"]
-    with pytest.raises(UserError, match=r"nerfstudio-data cannot read .*KeyError 'transform_matrix'"):
+    small_capture.transforms["camera_model"] = "OPENCV_FOO"
+    with pytest.raises(UserError, match=r"nerfstudio-data cannot read .*KeyError 'OPENCV_FOO'"):
         small_capture.load()
