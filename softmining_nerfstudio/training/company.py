@@ -31,7 +31,7 @@ BEAT = 2.0
 """Seconds between two counts."""
 PATIENCE = 40.0
 """Seconds without a count after which a process is lost. A process may be busy for a while."""
-_BROKEN = ("Connection closed", "Connection reset", "Broken pipe", "gloo", "remote process exited", "ncclRemoteError")
+_BROKEN = ("Connection closed", "Connection reset", "Broken pipe", "likely closed", "gloo", "remote process exited")
 """Signs of a partner that is gone, in torch's messages."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -124,13 +124,13 @@ def in_company(method: Method) -> Method:
         with Company(store, distributed.get_rank(), trainer.world_size) as company:
             try:
                 found = method(trainer, *arguments, **options)
+                if method.__name__ == "train":
+                    company.finish()
             except RuntimeError as error:
                 line = next((line for line in str(error).splitlines() if any(sign in line for sign in _BROKEN)), None)
                 if line is None:
                     raise
                 raise UserError(_message(f"torch's connection to it failed ({line.strip()})")) from error
-            if method.__name__ == "train":
-                company.finish()
             return found
 
     return watched  # type: ignore[return-value]
