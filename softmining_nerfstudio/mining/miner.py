@@ -193,25 +193,20 @@ class Miner:
             "generator": self.generator.get_state(),
         }
 
-    def load_state(self, state: Mapping[str, Any]) -> bool:
-        """Continue from a `state` of as many images.
-
-        Returns:
-            Whether the strategy at work is in it; otherwise it starts anew.
-        """
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state` of as many images. If the strategy at work is not in it, it starts anew."""
         self.rays_so_far = state["rays_so_far"]
         self.generator.set_state(state["generator"].cpu())
-        return self._go_on(self.recipe, state["strategies"])
+        self._go_on(self.recipe, state["strategies"])
 
     def _states(self) -> dict[str, dict[str, Tensor]]:
         """What each strategy has learnt, by sampling type."""
         return {**self._others, self.recipe.name: self.strategy.state()}
 
-    def _go_on(self, recipe: Recipe, states: Mapping[str, dict[str, Tensor]]) -> bool:
-        """Put a recipe to work with what its strategy had learnt; returns whether the states have it."""
+    def _go_on(self, recipe: Recipe, states: Mapping[str, dict[str, Tensor]]) -> None:
+        """Put a recipe to work with what its strategy had learnt, if the states have it."""
         strategy = recipe.strategy(self.densities, self.generator)
         if recipe.name in states:
             strategy.load_state(states[recipe.name])
         self.recipe, self.strategy = recipe, strategy
         self._others = {name: state for name, state in states.items() if name != recipe.name}
-        return recipe.name in states

@@ -16,17 +16,16 @@ import yaml
 from jaxtyping import Float
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from nerfstudio.utils import comms
-from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from softmining_nerfstudio.images.pixels import Pixels
-from softmining_nerfstudio.mining.feedback import Feedback, Seen
+from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.mining.miner import Miner
-from softmining_nerfstudio.mining.pixels.images import Images
 from softmining_nerfstudio.mining.recipes import SamplingType
 from softmining_nerfstudio.mining.settings import Settings
 from softmining_nerfstudio.mining.strategies.walking import Walking
 from softmining_nerfstudio.mining.walkers import Walkers
+from softmining_nerfstudio.sampling import notices
 from softmining_nerfstudio.sampling.batch import ImageBatch, same
 from softmining_nerfstudio.sampling.compiled import with_compiled_lookups
 from softmining_nerfstudio.sampling.history import History
@@ -178,18 +177,10 @@ class SoftMiningPixelSampler(PixelSampler):
         return {**batch, "feedback": rays.feedback if rays.feedback.wanted else None}, rays.feedback
 
     def _learn(self, feedback: Feedback) -> None:
-        """Let the miner learn, and say what a person should know of it."""
         seen = self.miner.learn(feedback)
-        if seen is None:
-            return
-        self._say(seen, score_wanted=feedback.centres.requires_grad)
-        self.history.add(seen)
-
-    def _say(self, seen: Seen, score_wanted: bool) -> None:
-        if broken := int((~seen.error.isfinite()).sum()):
-            CONSOLE.print(f"[yellow]{broken} of {len(seen.error)} rays had no finite colour; the loss leaves them out.")
-        if score_wanted and seen.score is None:
-            CONSOLE.print("No gradient reaches the pixel positions through this model: mining goes on without drift.")
+        if seen is not None:
+            notices.of_rays(seen, score_wanted=feedback.centres.requires_grad)
+            self.history.add(seen)
 
     def statistics(self) -> dict[str, float | Float[Tensor, ""]]:
         """Numbers of the batch in flight for a person; empty where nothing was mined."""
@@ -224,16 +215,11 @@ class SoftMiningPixelSampler(PixelSampler):
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`. Where it does not fit, say so in one line and do what is possible."""
         self.settle()
-        num_images, found = len(self.image_names), state["images"]
-        if found != num_images:
+        notices.of_checkpoint(state, len(self.image_names), self.config.sampling_type, self.num_rays_per_batch)
+        if state["images"] == len(self.image_names):
+            self.miner.load_state(state)
+        else:
             self.load_progress(state)
-            CONSOLE.print(f"The checkpoint's sampler is for {found} images, not {num_images}: starting anew.")
-        elif not self.miner.load_state(state):
-            own, others = self.config.sampling_type, ", ".join(state["strategies"])
-            CONSOLE.print(f"The checkpoint's sampling was {others}: starting {own} anew.")
-        elif state["rays"] != self.num_rays_per_batch:
-            rays = self.num_rays_per_batch
-            CONSOLE.print(f"The checkpoint's batches had {state['rays']} rays: going on with batches of {rays}.")
 
     def load_progress(self, state: dict[str, Any]) -> None:
         """Continue from `state` as far as it concerns all processes: the footprints."""
@@ -244,14 +230,7 @@ class SoftMiningPixelSampler(PixelSampler):
         if self._loaded is None or not same(image_batch, self._loaded.batch):
             self._loaded = None  # let go before the next are prepared
             self._loaded = ImageBatch.of(image_batch, self.config)
-            self._see(self._loaded.images)
+            images = self._loaded.images
+            new = images.ids[self.miner.see(images)]
+            notices.of_masks(new, self.miner.densities.share[new], self.image_names)
         return self._loaded
-
-    def _see(self, images: Images) -> None:
-        """Have the densities of new images worked out, and name those that have no pixel to draw."""
-        densities = self.miner.densities
-        new = self.miner.see(images)
-        empty = images.ids[new][densities.share[images.ids[new]] == 0]
-        if len(empty):
-            names = ", ".join(self.image_names[image] for image in empty.tolist())
-            CONSOLE.print(f"[yellow]No ray is drawn from images whose mask is empty: {names}")

@@ -165,17 +165,17 @@ def test_a_miner_goes_on_from_its_state(sampling_type):
     miner, images = miner_of(sampling_type, footprint=Footprint(3.0)), images_of()
     train(miner, images, 5)
     other = miner_of(sampling_type, seed=1, footprint=Footprint(3.0))
-    assert other.load_state(copy.deepcopy(miner.state()))
+    other.load_state(copy.deepcopy(miner.state()))
     assert_same(train(miner, images, 5, start=5), train(other, images, 5, start=5))
 
 
 def test_what_another_strategy_learnt_outlasts_a_checkpoint():
     images, before, between = images_of(), miner_of("dmc"), miner_of("uniform")
     train(before, images, 5)
-    assert not between.load_state(before.state())
+    between.load_state(before.state())
     train(between, images, 2)
     after = miner_of("dmc")
-    assert after.load_state(between.state())
+    after.load_state(between.state())
     torch.testing.assert_close(after.strategy.state(), before.strategy.state(), equal_nan=True)
 
 
