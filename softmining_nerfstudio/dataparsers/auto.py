@@ -65,10 +65,13 @@ class AutoDataParserConfig(DataParserConfig):
         for name, parser in PARSERS.items():
             if (path := data / name).exists():
                 return _capture(path, data) if name == CAPTURE else parser(data=data)
+        expected = f"--data: {data} {_contents(data)}. Expected a folder with one of {', '.join(PARSERS)}"
+        if data.is_dir() and (inside := [path.parent for name in PARSERS for path in data.glob(f"*/{name}")]):
+            raise ValueError(f"{expected}, as {min(inside)} is")
         sparse = " --colmap-path sparse/0" if (data / "sparse" / "0").is_dir() else ""
         raise ValueError(
-            f"--data: {data} {_contents(data)}. Expected a folder with one of {', '.join(PARSERS)}. ns-process-data "
-            f"makes one of photographs. For another format name its parser: ns-train METHOD colmap --data DIR{sparse}"
+            f"{expected}. ns-process-data makes one of photographs. For another format name its parser: ns-train "
+            f"METHOD colmap --data DIR{sparse}"
         )
 
     def setup(self, **options: Any) -> DataParser:

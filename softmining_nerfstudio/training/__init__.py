@@ -22,7 +22,8 @@ The trainer, each a nerfstudio Trainer with one concern more:
     course.py            how long a training lasts; schedule.py: its learning rates; optimizers.py: its Adam
     checkpoints.py       reads checkpoints; saving.py writes them; random_state.py: what makes them go on alike
     run_folder.py        where a run lies; next_steps.py: what to type when it has ended
-    interruption.py      Ctrl-C; divergence.py: numbers that are not finite; errors.py: mistakes that a user can mend
+    interruption.py      Ctrl-C; flags.py: the flags of a command
+    divergence.py        numbers that are not finite; errors.py: mistakes that a user can mend
     company.py           the other processes of a training on several GPUs or machines
     held_out.py          the evaluation of held-out views; perceptual.py: LPIPS that works offline
     terminal.py          the table of numbers in the terminal

@@ -17,6 +17,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.training.checkpoints import newest, step_of
 from softmining_nerfstudio.training.course import Course
+from softmining_nerfstudio.training.flags import flag_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LENGTH = ("--max-num-iterations", "--minutes")
@@ -106,7 +107,7 @@ def resume_command(
     load = ["--load-dir", str(checkpoints)]
     if from_step is not None:
         load += ["--load-step", str(from_step)]
-    if any(_is(word, "--load-config") for word in words):  # it takes the place of all options
+    if any(flag_of(word) == "--load-config" for word in words):  # it takes the place of all options
         return f"the options of that configuration and {shlex.join([*length, *load])}, without --load-config"
     if Path(program).stem != "ns-train":
         return f"the same arguments and {shlex.join([*length, *load])}"
@@ -115,12 +116,8 @@ def resume_command(
     kept: list[str] = []
     while options:
         word = options.pop(0)
-        if not any(_is(word, name) for name in replaced):
+        if flag_of(word) not in replaced:
             kept.append(word)
         elif "=" not in word:
             options.pop(0)  # its value
     return shlex.join(["ns-train", method, *load, *length, *kept])
-
-
-def _is(word: str, option: str) -> bool:
-    return word.split("=")[0].replace("_", "-") == option

@@ -7,6 +7,7 @@ import re
 import traceback
 from pathlib import Path
 
+from nerfstudio.cameras.cameras import CAMERA_MODEL_TO_TYPE
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 
 from softmining_nerfstudio.training.cameras import require_cameras_of_files
@@ -71,21 +72,24 @@ def hint(path: Path) -> str:
 
 
 def require_frames(data: Path) -> None:
-    """Check that the `transforms*.json` of a capture list frames, each with an image and a pose.
+    """Check that the `transforms*.json` of a capture list frames, each with an image and a pose, of a known camera.
 
     Args:
         data: the folder of the capture, or its file.
 
     Raises:
-        UserError: if one of them is not JSON, lists no frames, or one that has no image or no pose.
+        UserError: if one is not JSON, names another camera model, lists no frames, or one without image or pose.
     """
     for path in [data] if data.suffix == ".json" and data.exists() else sorted(data.glob("transforms*.json")):
         try:
-            frames = json.loads(path.read_text(encoding="utf-8")).get("frames")
+            meta = json.loads(path.read_text(encoding="utf-8"))
+            frames = meta.get("frames")
         except (ValueError, AttributeError) as error:
             raise UserError(f"cannot read {path}: {error}. Expected a JSON object with the key frames.") from error
         if not frames:
             raise UserError(f"{path} lists no frames; expected at least one image")
+        if (model := meta.get("camera_model", "OPENCV")) not in CAMERA_MODEL_TO_TYPE:
+            raise UserError(f"{path}: camera_model is {model}; expected one of {', '.join(CAMERA_MODEL_TO_TYPE)}")
         for number, frame in enumerate(frames):
             for key in ("file_path", "transform_matrix"):
                 if key not in frame:

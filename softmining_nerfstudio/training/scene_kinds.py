@@ -17,6 +17,7 @@ from nerfstudio.engine.trainer import TrainerConfig
 
 from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
 from softmining_nerfstudio.training import objects
+from softmining_nerfstudio.training.flags import flag_of
 from softmining_nerfstudio.training.objects import ObjectParserConfig
 from softmining_nerfstudio.training.parsing import name_of
 
@@ -133,7 +134,7 @@ def settings_for(config: TrainerConfig, words: Collection[str] = ()) -> dict[str
 
     names = [config.method_name, *words]  # --method-name gives it another name
     method = next((all_methods[name] for name in names if name in all_methods), None)
-    flags = {word.partition("=")[0].replace("_", "-") for word in words}
+    flags = {flag_of(word) for word in words}
     if method is None or "--load-config" in flags:
         return {}
     parser = parser_of(config)

@@ -16,6 +16,7 @@ from softmining_nerfstudio.training import held_out
 from softmining_nerfstudio.training.company import in_company, require_gpus, require_same_course
 from softmining_nerfstudio.training.divergence import require_finite_losses, telling_of_memory
 from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.flags import flag_of
 from softmining_nerfstudio.training.interruption import Interrupted
 from softmining_nerfstudio.training.looking import Thumbnails
 from softmining_nerfstudio.training.paced import PacedTrainer, course_of
@@ -58,8 +59,10 @@ class SoftMiningTrainerConfig(RunFolderConfig):
         """Name the run, and make its folder, if its data can be read; ns-train calls this first.
 
         Raises:
-            UserError: the data cannot be read, or nerfstudio cannot start the processes that are asked for.
+            UserError: the data cannot be read, two lengths are asked for, or nerfstudio cannot start as many processes.
         """
+        if {flag_of(word) for word in sys.argv}.issuperset(("--minutes", "--max-num-iterations")):
+            raise UserError("--minutes and --max-num-iterations are two lengths of one training; expected one of them")
         require_gpus(self.machine)
         try:
             parser_of(self)

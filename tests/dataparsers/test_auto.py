@@ -107,6 +107,11 @@ def test_an_unknown_folder_is_told_by_what_it_holds(tmp_path: Path) -> None:
         AutoDataParserConfig().found(tmp_path / "a")
 
 
+def test_a_folder_of_scenes_names_one_of_them(blender_scene: Path) -> None:
+    with pytest.raises(ValueError, match=rf"poses_bounds\.npy, as {blender_scene} is$"):
+        AutoDataParserConfig().found(blender_scene.parent)
+
+
 def test_it_sets_up_the_parser_of_what_is_there(blender_scene: Path) -> None:
     parser = AutoDataParserConfig(data=blender_scene).setup()
     assert isinstance(parser, Blender)

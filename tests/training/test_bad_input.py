@@ -224,6 +224,13 @@ def test_a_frame_without_its_image_or_pose_is_named(capture: Path, damage: Calla
     assert str(path) in str(caught.value)
 
 
+def test_an_unknown_camera_model_is_named_with_those_that_are_known(capture: Path) -> None:
+    path = capture / "transforms.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "camera_model": "PINHOLE_2"}))
+    with pytest.raises(UserError, match=f"^{path}: camera_model is PINHOLE_2; expected one of SIMPLE_PINHOLE, PINHOLE"):
+        load(NerfstudioDataParserConfig(data=capture))
+
+
 def test_images_that_are_not_there_are_counted(capture: Path) -> None:
     for number in (1, 3, 4):
         (capture / "train" / f"r_{number}.png").unlink()

@@ -197,6 +197,12 @@ def test_a_training_that_has_all_its_steps_says_so(tmp_path: Path, capsys: pytes
     assert not made.checkpoint_dir.exists()
 
 
+def test_two_lengths_of_one_training_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", "ns-train softmining-lite --minutes=2 --max_num_iterations 90".split())
+    with pytest.raises(UserError, match="two lengths"):
+        lite(tmp_path).set_timestamp()
+
+
 def test_an_output_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("")
     config = lite(tmp_path / "outputs")
