@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -49,13 +49,16 @@ class Ahead(Generic[Result]):
         self._begun = _Begun(key, self._thread.submit(run))
 
     def take(self, key: object) -> Result | None:
-        """The result, once it is there; None after undoing it if it has another key.
+        """The result, once it is there; None after undoing it if it has another key. If a signal interrupts the wait,
+        the result stays under way.
 
         Raises:
             Exception: whatever `first` or `work` raised.
         """
         assert self._begun is not None
-        begun, self._begun = self._begun, None
+        begun = self._begun
+        wait([begun.done])
+        self._begun = None
         result, restore = begun.done.result()
         if begun.key == key:
             return result

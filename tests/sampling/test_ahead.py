@@ -2,6 +2,7 @@
 
 import pytest
 
+from softmining_nerfstudio.sampling import ahead as module
 from softmining_nerfstudio.sampling.ahead import Ahead
 
 
@@ -53,6 +54,21 @@ def test_what_nobody_wants_is_undone_but_for_what_came_first(ahead: Ahead[int], 
     ahead.begin("again", counter.learn, counter.draw)
     ahead.undo()
     assert (counter.learnt, counter.drawn, ahead.begun) == (2, 0, False)
+
+
+def test_an_interrupted_wait_leaves_the_result_to_be_undone(
+    ahead: Ahead[int], counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ahead.take("next")
+    assert ahead.begun
+    ahead.undo()
+    assert (counter.learnt, counter.drawn, ahead.begun) == (1, 0, False)
 
 
 @pytest.mark.parametrize("ask", [lambda ahead: ahead.take("next"), lambda ahead: ahead.undo()])
