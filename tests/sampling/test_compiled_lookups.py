@@ -45,6 +45,13 @@ def test_contrast_is_that_of_the_torch_code(channels: int, packed: bool, generat
     assert different.float().mean() < 0.01  # an offset may be rounded to the next pixel
 
 
+def test_contrast_is_that_of_the_torch_code_on_photographs(generator: torch.Generator) -> None:
+    images = Images(torch.arange(1), torch.rand(1, 3000, 4000, 3, generator=generator))
+    slot, row, column = pixels(images, 2000, 4, generator)
+    found, expected = (measure.at(images, slot[:, None], row, column) for measure in (CompiledContrast(), Contrast()))
+    assert ((found - expected).abs() > 1e-3).float().mean() < 1e-3
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("side", [0.5, 1.0, 3.7, 200.0])

@@ -61,7 +61,7 @@ class EdgeStrength(ABC):
         row: Int[Tensor, " *pixels"],
         column: Int[Tensor, " *pixels"],
     ) -> Float[Tensor, " *pixels"]:
-        """Strength at single pixels, at full resolution."""
+        """Strength at single pixels of these images."""
 
 
 class Sobel(EdgeStrength):
@@ -156,7 +156,9 @@ def _spiral(
     number = torch.arange(OFFSETS).view(-1, *[1] * row.ndim)
     longest = (REACH * size.prod(-1).sqrt()).clamp(min=1)
     length = longest ** (number / (OFFSETS - 1))
-    angle = 2 * math.pi * ((TURN[0] * row + TURN[1] * column) % 1) + GOLDEN_ANGLE * number
+    # in double, as the fraction of thousands of turns is wanted
+    turns = ((TURN[0] * row.double() + TURN[1] * column.double()) % 1).float()
+    angle = 2 * math.pi * turns + GOLDEN_ANGLE * number
     return (length * torch.stack([angle.sin(), angle.cos()])).round()
 
 
