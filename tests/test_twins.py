@@ -81,7 +81,7 @@ def trained(config: TrainerConfig, draws_ahead: bool = False) -> Trainer:
         sampler = trainer.pipeline.datamanager.train_pixel_sampler
         sampler.in_flight.ahead = Ahead(sampler.miner.remember)
     trainer.train()
-    trainer.pipeline.datamanager.train_pixel_sampler.settle()
+    trainer.pipeline.datamanager.train_pixel_sampler.in_flight.settle()
     return trainer
 
 

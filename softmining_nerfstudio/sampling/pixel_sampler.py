@@ -48,6 +48,11 @@ class SoftMiningPixelSamplerConfig(PixelSamplerConfig, Settings):
     many rays in every image), uniform-weighted (uniform rays, corrected loss), foreground and foreground-weighted (RGBA
     images: no transparent pixels), edges (a static density of brightness gradients), edges-contrast (dmc without its
     walkers), error-map (a coarse map of errors, as instant-ngp has it)."""
+    # nerfstudio's own, which nothing reads here: the data manager sets the first, and no draw is rejected
+    num_rays_per_batch: tyro.conf.Suppress[int] = PixelSamplerConfig.num_rays_per_batch
+    keep_full_image: tyro.conf.Suppress[bool] = PixelSamplerConfig.keep_full_image
+    rejection_sample_mask: tyro.conf.Suppress[bool] = PixelSamplerConfig.rejection_sample_mask
+    max_num_iterations: tyro.conf.Suppress[int] = PixelSamplerConfig.max_num_iterations
 
 
 yaml.add_representer(
@@ -58,7 +63,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _one_at_a_time(method: Method) -> Method:
-    """Have other threads wait: the viewer's change settings, and a checkpoint takes the state, while none trains."""
+    """Have one thread at a time in these methods: the viewer's threads change settings while another one trains."""
 
     @functools.wraps(method)
     def locked(sampler: SoftMiningPixelSampler, *arguments: Any, **options: Any) -> Any:
@@ -130,7 +135,7 @@ class SoftMiningPixelSampler(PixelSampler):
     @_one_at_a_time
     def sample(self, image_batch: dict) -> dict:
         """A batch of uniform pixels, with every sampling type."""
-        self.settle()
+        self.in_flight.settle()
         loaded = self._load(image_batch)
         slot, yx = self.miner.densities.anywhere(loaded.images, self.num_rays_per_batch, self.miner.generator)
         return loaded.at(slot, loaded.images.pixel_at(slot, yx))
@@ -156,15 +161,6 @@ class SoftMiningPixelSampler(PixelSampler):
         order = partial(self._order, image_batch)
         batch, feedback = self.in_flight.next(order(step), following=partial(order, step + 1))
         return batch, feedback.centres
-
-    @_one_at_a_time
-    def settle(self) -> None:
-        """Learn from the last batch, once its loss has been back-propagated, and undo what was drawn since.
-
-        Raises:
-            FloatingPointError: if no colour of that batch was finite.
-        """
-        self.in_flight.settle()
 
     def _order(self, image_batch: dict, step: int) -> Order:
         return Order(dict(image_batch), step, self.num_rays_per_batch)
@@ -195,26 +191,26 @@ class SoftMiningPixelSampler(PixelSampler):
     @_one_at_a_time
     def reconfigure(self, config: SoftMiningPixelSamplerConfig) -> None:
         """Go on with other settings, and with what has been learnt."""
-        self.settle()
+        self.in_flight.settle()
         self.miner.reconfigure(with_compiled_lookups(config.recipe))
         self.config = config  # last: who sees it in the viewer finds all else done
 
     @_one_at_a_time
     def restart(self) -> None:
         """Forget what the strategy at work has learnt: all walkers are placed anew."""
-        self.settle()
+        self.in_flight.settle()
         self.miner.restart()
 
     @_one_at_a_time
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs, as of the end of the last training step."""
-        self.settle()
+        self.in_flight.settle()
         return {"rays": self.num_rays_per_batch, **self.miner.state()}
 
     @_one_at_a_time
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`. Where it does not fit, say so in one line and do what is possible."""
-        self.settle()
+        self.in_flight.settle()
         notices.of_checkpoint(state, len(self.image_names), self.config.sampling_type, self.num_rays_per_batch)
         if state["images"] == len(self.image_names):
             self.miner.load_state(state)

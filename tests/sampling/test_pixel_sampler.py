@@ -132,6 +132,13 @@ def test_the_next_batch_is_begun_in_the_backward_pass(sampling_type: str) -> Non
         assert sampler.in_flight.ahead.begun
 
 
+@pytest.mark.parametrize("sampling_type", ["uniform", "uniform-per-image"])
+def test_the_next_batch_is_begun_at_once_where_nothing_is_learnt(sampling_type: str) -> None:
+    sampler = make_sampler(sampling_type=sampling_type, draws_ahead=True)
+    sampler.mine(image_batch(), 0)
+    assert sampler.in_flight.ahead.begun
+
+
 def test_settings_that_change_while_a_checkpoint_waits_do_not_mix_with_it() -> None:
     """The viewer changes them in a thread of its own. Here the thread that draws ahead takes its time."""
     sampler, drawing, slow = make_sampler(draws_ahead=True), threading.Event(), threading.Event()
@@ -176,7 +183,7 @@ def test_an_error_while_a_batch_is_drawn_ahead_is_raised_where_it_is_asked_for()
 def test_nothing_keeps_the_images_of_a_sampler_that_is_no_longer_used(sampling_type: str, draws_ahead: bool) -> None:
     sampler, batch = make_sampler(sampling_type=sampling_type, draws_ahead=draws_ahead), image_batch()
     train(sampler, batch, 3)
-    sampler.settle()
+    sampler.in_flight.settle()
     pixels = weakref.ref(batch["image"])
     del sampler, batch
     for _ in range(100):  # the thread lets go of its work a moment after that is done
@@ -250,7 +257,7 @@ def test_a_model_that_does_not_report_is_an_error() -> None:
 def test_rays_without_a_finite_colour_are_counted_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     sampler = make_sampler()
     (mined,) = train(sampler, image_batch(), 1, lambda indices: torch.where(indices[:, 0] == 0, torch.nan, 0.1))
-    sampler.settle()
+    sampler.in_flight.settle()
     broken = int((mined["indices"][:, 0] == 0).sum())
     assert capsys.readouterr().out.startswith(f"{broken} of 60 rays")
 

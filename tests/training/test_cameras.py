@@ -62,7 +62,7 @@ def mine(seen_by: Cameras, steps: int, drift: float = 1.0) -> list[tuple[dict, t
         if loss.requires_grad:
             loss.backward()
         batches.append((batch, yx))
-    sampler.settle()
+    sampler.in_flight.settle()
     return batches
 
 

@@ -82,7 +82,7 @@ def test_rays_are_those_that_nerfstudio_generates_for_the_same_pixels(blender_sc
 def test_the_exporter_gets_uniform_rays_and_leaves_the_walkers_alone(blender_scene: Path) -> None:
     made = manager(blender_scene)
     train(made, 5)
-    made.train_pixel_sampler.settle()
+    made.train_pixel_sampler.in_flight.settle()
     before = made.train_pixel_sampler.miner.strategy.walkers
     made.eval()
     made.train_pixel_sampler.num_rays_per_batch = 32768

@@ -73,7 +73,7 @@ def train(rank: int, scene: Path, folder: Path) -> None:
 
     sampler = pipeline.datamanager.train_pixel_sampler
     if rank == 1:  # every walker of this batch is redrawn, on this rank alone
-        sampler.settle()
+        sampler.in_flight.settle()
         sampler.miner.strategy.walkers = Walkers.dead(*sampler.miner.strategy.walkers.error.shape)
     record["pixels"].append(step(pipeline, optimizer, 3))
     record["pixels"].append(step(pipeline, optimizer, 4, loss_factor=float(rank == 0)))  # no gradient on rank 1

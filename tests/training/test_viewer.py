@@ -46,7 +46,7 @@ def mine(made: SoftMiningDataManager, steps: int) -> None:
         rays, batch = made.next_train(step)
         predicted = batch["image"] + 0.1 * rays.directions
         batch["feedback"].correct(lambda t, p: ((t - p) ** 2).mean(-1), batch["image"], predicted)
-    made.train_pixel_sampler.settle()
+    made.train_pixel_sampler.in_flight.settle()
 
 
 def test_the_viewer_finds_the_panel(blender_scene: Path) -> None:
