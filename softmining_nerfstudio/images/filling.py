@@ -19,9 +19,10 @@ Put = Callable[[str, int, np.ndarray], object]
 Done = Callable[[int, Stamp], object]
 """Hears that an image is complete, and what its files were like."""
 
-IN_FLIGHT = 6
-"""A thread holds one decoded image, four thirds of its bytes as RGB. With a thread for six images or more, these are
-less than a quarter of all. Where all do not fit into memory, there are as many threads as have room there."""
+IMAGES_A_THREAD = 6
+"""A reading thread for at least so many images. Each holds a decoded image, four thirds of its bytes as RGB, so the
+threads together hold less than a quarter of all. Where all do not fit into memory, as many threads as have room
+there."""
 
 
 def fill(capture: Capture, images: Sequence[int], put: Put, done: Done, console: Console, saying: str) -> None:
@@ -36,7 +37,7 @@ def fill(capture: Capture, images: Sequence[int], put: Put, done: Done, console:
         Exception: what reading raised, or handing on. Nothing further is then read.
     """
     decoded = max(1, capture.bytes_of_largest(1) * 4 // 3)
-    threads = max(1, min(_cores(), len(images) // IN_FLIGHT, int(SHARE * available()) // decoded))
+    threads = max(1, min(_cores(), len(images) // IMAGES_A_THREAD, int(SHARE * available()) // decoded))
     bytes_of = [int(size) for size in capture.sizes.prod(-1) * sum(layer.bytes for layer in capture.layers.values())]
     with _progress(console) as progress, ThreadPoolExecutor(threads, "images") as pool:
         read = progress.add_task(saying, total=sum(bytes_of[image] for image in images), images=len(images), done=0)

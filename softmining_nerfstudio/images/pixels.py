@@ -40,7 +40,7 @@ class Colours:
 
 @dataclass(frozen=True)
 class Pixels:
-    """One kind of values of all images, which may mix sizes. What looks single pixels up never copies an image."""
+    """One kind of values of all images, which may mix sizes. Looking up single pixels never copies an image."""
 
     values: Shaped[Tensor, "pixels ..."]
     """Image after image, each in tile order (`order.py`)."""

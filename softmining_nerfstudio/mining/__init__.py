@@ -18,7 +18,7 @@ Read it from the training step down:
     settings.py       what a person may change of them
     feedback.py       what one batch of rays reports back: error, weights, score
     importance.py     error -> weights, and the schedule of alpha
-    uniform_share.py  how many rays of a batch are uniform: half at first, a tenth later
+    uniform_share.py  how many rays of a batch are uniform: a tenth, with a warm-up half of the first
     footprint.py      the colour that a ray is compared with while rays are few
     walkers.py        the population, and its step: move, die
     walks.py          how walkers move: Langevin, as in the paper, or Diffusion, without a gradient

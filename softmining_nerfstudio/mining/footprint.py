@@ -41,7 +41,7 @@ class Footprint:
         if not 0 <= self.coverage < float("inf"):
             raise ValueError(f"coverage is {self.coverage}; expected a finite number of rays per pixel, at least 0")
 
-    def side(self, pixels: Shaped[Tensor, " n"], rays: int | float, spread: float) -> Float[Tensor, " n"]:
+    def side(self, pixels: Shaped[Tensor, " n"], rays: int, spread: float) -> Float[Tensor, " n"]:
         """The equation above.
 
         Args:
@@ -59,8 +59,8 @@ class Footprint:
         side: Float[Tensor, " n"],
         generator: torch.Generator,
     ) -> Shaped[Tensor, "n channels"]:
-        """The mean colour of each footprint; up to side 1, the pixel's own colour. Where there are coarser images, one
-        is looked up there if each of its samples stands for a pixel of them, or more."""
+        """The mean colour of each footprint; up to side 1, the pixel's own. A footprint that is SAMPLES coarse pixels
+        wide, or more, is looked up in the coarser images where there are such."""
         coarser = images.coarser
         if coarser is None:
             return self._means(images, slot, pixel, side, generator)

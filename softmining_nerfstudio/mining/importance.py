@@ -27,11 +27,10 @@ class Importance:
     """Larger corrects more: 0 is hard mining (no correction), 1 is unbiased importance sampling, if rays
     follow Q."""
     alpha_warmup_steps: int = 1000
-    """Larger corrects later: alpha rises from 0 by 1 / this each training step until it is reached. 0: no rise."""
+    """Larger corrects later. Alpha rises from 0 by 1 / alpha-warmup-steps each training step, up to `alpha`. 0: no
+    rise."""
     min_error: float = 2.0**-10
     """Larger limits the weight of easy rays more. Smaller errors count as this one; colours are in [0, 1]."""
-    min_weight: float = 0.2
-    """Larger keeps hard rays from counting too little: the lower bound of a weight."""
     max_weight_stds: float = 1.0
     """Larger lets easy rays count more. Upper bound of a weight: the batch's mean plus this many standard deviations;
     inf for none."""
@@ -43,9 +42,8 @@ class Importance:
             raise ValueError(f"alpha_warmup_steps is {self.alpha_warmup_steps}; expected at least 0")
         if not 0 < self.min_error < float("inf"):
             raise ValueError(f"min_error is {self.min_error}; expected a finite number above 0")
-        for name in ("min_weight", "max_weight_stds"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 0")
+        if not self.max_weight_stds >= 0:
+            raise ValueError(f"max_weight_stds is {self.max_weight_stds}; expected at least 0")
 
     def alpha_at(self, step: int) -> float:
         """Alpha at a training step."""
@@ -56,7 +54,6 @@ class Importance:
         finite = error.isfinite()
         weights = error.clamp(min=self.min_error) ** -alpha
         mean, std = moments(weights, finite)
-        weights = weights.clamp(min=self.min_weight)
         if self.max_weight_stds < float("inf"):  # inf * 0 is NaN
             weights = weights.minimum(mean + self.max_weight_stds * std)
         return torch.where(finite, weights, 0)

@@ -67,7 +67,7 @@ class Recipe:
 
 
 WARMUP, FOOTPRINTS = UniformShare(warmup_steps=50), Footprint(coverage=10.0)
-"""Those of dmc."""
+"""Those of dmc and edges-contrast."""
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe

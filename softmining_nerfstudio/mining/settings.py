@@ -32,8 +32,8 @@ class Settings:
     """Larger revisits easy regions more often. Fraction of every batch that is uniform over all loaded images, with
     every sampling type."""
     warmup_steps: int | None = None
-    """Steps over which the uniform share falls from one half to uniform-fraction. 0: no warm-up. By default 50 with dmc
-    and edges-contrast, 0 with the others."""
+    """Larger warms up for longer. Steps over which the uniform share would fall from one half to 0; it stops at
+    uniform-fraction. 0: no warm-up. By default 50 with dmc and edges-contrast, 0 with the others."""
     langevin: Langevin = field(default_factory=Langevin)
     """How the walkers of lmc move and die."""
     diffusion: Diffusion = field(default_factory=Diffusion)

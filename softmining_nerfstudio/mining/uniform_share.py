@@ -25,7 +25,8 @@ class UniformShare:
     fraction: float = 0.1
     """The share after the warm-up."""
     warmup_steps: int = 0
-    """Steps over which the share falls from one half to `fraction`. 0: no warm-up."""
+    """Larger warms up for longer. Steps over which the share would fall from one half to 0; it stops at `fraction`. 0:
+    no warm-up."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.fraction <= 1:

@@ -33,9 +33,9 @@ class Walk(ABC):
     """Fraction of a batch's walkers that die each step: those of lowest corrected loss."""
 
     @property
-    @abstractmethod
     def needs_score(self) -> bool:
-        """Whether `move` follows the score."""
+        """Whether `move` follows the score; it needs a graph through the cameras."""
+        return False
 
     @abstractmethod
     def move(
@@ -118,11 +118,6 @@ class Diffusion(Walk):
 
     def __post_init__(self) -> None:
         self._require("fraction of the image's size", "noise")
-
-    @property
-    def needs_score(self) -> bool:
-        """It does not: no graph through the cameras is built."""
-        return False
 
     def move(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from softmining_nerfstudio.images.pixels import Pixels
 from softmining_nerfstudio.mining.pixels.images import Images
-from softmining_nerfstudio.mining.pixels.values import Packed, Source, gather, part, per_pixel
+from softmining_nerfstudio.mining.pixels.values import Packed, Source, gather, per_pixel
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,6 @@ class ImageBatch:
     images: Images
     values: dict[str, Tensor | Source]
     """What the batch holds for each pixel, by key."""
-    whole: dict[str, Tensor | list[Tensor]]
-    """What goes with any of its pixels, by key."""
 
     @staticmethod
     def of(batch: dict, config: PixelSamplerConfig) -> ImageBatch:
@@ -52,8 +50,7 @@ class ImageBatch:
         )
         if isinstance(pixels := batch["image"], Pixels):
             images = replace(images, notes=pixels.notes, coarser=_coarser(images, pixels))
-        whole = {"full_image": _whole(batch["image"])} if config.keep_full_image else {}
-        return ImageBatch(dict(batch), images, values, whole)
+        return ImageBatch(dict(batch), images, values)
 
     def at(
         self,
@@ -71,7 +68,7 @@ class ImageBatch:
             key: colours if key == "image" and colours is not None else gather(values, slot, row, column)
             for key, values in self.values.items()
         }
-        return {**held, "indices": torch.stack([self.images.ids[slot], row, column], -1), **self.whole}
+        return {**held, "indices": torch.stack([self.images.ids[slot], row, column], -1)}
 
 
 def same(one: dict, other: dict) -> bool:
@@ -90,11 +87,3 @@ def _sizes(pixels: Tensor | Source | list[Tensor]) -> Int[Tensor, "images 2"]:
 def _coarser(images: Images, pixels: Pixels) -> Images | None:
     """The same images, smaller, where there are such."""
     return replace(images, pixels=pixels.coarser) if pixels.coarser is not None and images.all_allowed else None
-
-
-def _whole(pixels: Tensor | Source | list[Tensor]) -> Tensor | list[Tensor]:
-    """All pixels, as nerfstudio holds them."""
-    if not isinstance(pixels, Source):
-        return pixels
-    images = [part(pixels, slot, *map(range, size)) for slot, size in enumerate(pixels.sizes.tolist())]
-    return torch.stack(images) if len(pixels.sizes.unique(dim=0)) == 1 else images

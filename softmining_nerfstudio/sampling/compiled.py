@@ -1,7 +1,7 @@
 """The two lookups of `mining` that cost most, compiled: contrast at candidates for edges, and colours of footprints.
 
-They have the numbers of the torch code, to rounding. That code goes on where there is no numba, for images on a GPU,
-of other types than float32 or colours kept as bytes, and where masks or a lens hide pixels.
+They give the numbers of the torch code, up to rounding. The torch code runs where numba is missing, on a GPU, for
+pixels that are neither float32 nor colours kept as bytes, and where masks or a lens hide pixels.
 """
 
 from __future__ import annotations

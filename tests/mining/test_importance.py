@@ -8,7 +8,7 @@ import torch
 
 from softmining_nerfstudio.mining.importance import Importance, colour_error, effective_sample_size, moments
 
-UNCLAMPED = Importance(min_error=1e-9, min_weight=0.0, max_weight_stds=math.inf)
+UNCLAMPED = Importance(min_error=1e-9, max_weight_stds=math.inf)
 ERRORS = {
     "typical": [0.3, 0.02, 0.11, 0.5, 0.07, 0.9],
     "perfect rays": [0.0, 0.0, 0.4, 1e-5, 0.2],
@@ -25,7 +25,7 @@ def naive_weights(errors, alpha, config):
     highest = math.inf
     if math.isfinite(config.max_weight_stds):
         highest = statistics.mean(plain) + config.max_weight_stds * spread
-    clamped = iter([min(max(weight, config.min_weight), highest) for weight in plain])
+    clamped = iter([min(weight, highest) for weight in plain])
     return [next(clamped) if math.isfinite(error) else 0.0 for error in errors]
 
 
@@ -35,7 +35,7 @@ def naive_weights(errors, alpha, config):
     "config",
     [
         Importance(),
-        Importance(min_error=0.1, min_weight=2.0, max_weight_stds=0.5),
+        Importance(min_error=0.1, max_weight_stds=0.5),
         Importance(max_weight_stds=math.inf),
         UNCLAMPED,
     ],
@@ -155,7 +155,6 @@ def test_moments_are_those_of_the_chosen_values(generator):
         ("min_error", 0.0),
         ("min_error", -1.0),
         ("min_error", math.nan),
-        ("min_weight", -1.0),
         ("max_weight_stds", -1.0),
         ("max_weight_stds", math.nan),
     ],

@@ -1,4 +1,5 @@
-"""Have the system hold tiles in its file cache, if they fit: in a row they come a hundred times as fast as by pages."""
+"""Have the system hold tiles in its file cache, if they fit: reading a file in sequence is a hundred times as fast as
+page by page."""
 
 from __future__ import annotations
 

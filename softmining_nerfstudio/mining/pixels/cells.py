@@ -7,7 +7,6 @@ every pixel of every image, which is 16 GB for a thousand photographs.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -68,8 +67,8 @@ def cell_bounds(
 
 def bands(length: int) -> list[range]:
     """The pixels of each of the GRID cells along one axis of `length` pixels."""
-    bounds = [-(-cell * length // GRID) for cell in range(GRID + 1)]
-    return [range(first, last) for first, last in pairwise(bounds)]
+    firsts, lengths = cell_bounds(torch.arange(GRID), torch.tensor(length))
+    return [range(first, first + here) for first, here in zip(firsts.tolist(), lengths.tolist(), strict=True)]
 
 
 def cell_of(pixel: Int[Tensor, " *pixels"], size: Int[Tensor, " *#pixels"]) -> Int[Tensor, " *pixels"]:

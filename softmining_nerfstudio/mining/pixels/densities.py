@@ -57,7 +57,7 @@ class Densities:
             The slots of those images.
         """
         new = self.share[images.ids].isnan().nonzero()[:, 0]
-        more = [self.sparse]
+        more, pixels_listed = [self.sparse], len(self.sparse)
         for slot in new.tolist():
             image = int(images.ids[slot])
             area = area_cells(images, slot)
@@ -67,8 +67,9 @@ class Densities:
             sparse = is_sparse(allowed, area)
             if sparse.any():
                 listed = SparseCells.of(images, slot, sparse)
-                if sum(map(len, more)) + len(listed) <= MOST_LISTED:
+                if pixels_listed + len(listed) <= MOST_LISTED:
                     more.append(listed)
+                    pixels_listed += len(listed)
         if len(more) > 1:
             self.sparse = SparseCells.joined(more)
         return new
@@ -78,7 +79,7 @@ class Densities:
         return (self.share[images.ids] > 0).nonzero()[:, 0]
 
     def every_image(self, images: Images, count: int, generator: torch.Generator) -> Int[Tensor, " count"]:
-        """Slots of images that have a pixel to draw, each as often. A lot decides which get one more."""
+        """`count` slots, equally many for every image with a pixel to draw. A lot decides which images get one more."""
         drawable = self.drawable(images)
         order = drawable[torch.randperm(len(drawable), generator=generator)]
         return order.repeat(-(-count // len(order)))[:count]
@@ -86,7 +87,7 @@ class Densities:
     def anywhere(
         self, images: Images, count: int, generator: torch.Generator
     ) -> tuple[Int[Tensor, " count"], Float[Tensor, "count 2"]]:
-        """Slots and positions: images by the share of them that may be drawn, positions uniform over that share."""
+        """Slots and positions: images in proportion to their share that may be drawn, and uniformly over that share."""
         slot = draw_with_replacement(self.share[images.ids], count, generator)
         return slot, self.uniform(images, slot, generator)
 
@@ -100,8 +101,8 @@ class Densities:
     def on_edges(self, images: Images, slot: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
         """Positions drawn from the edge density: a cell first, then one of a few candidates in it.
 
-        A candidate's chance is proportional to its edge strength at full resolution, times its area. Where there are
-        coarser images, a candidate is a pixel of these.
+        A candidate's chance is proportional to its edge strength times its area. Candidates are pixels of the coarser
+        images where there are such.
         """
         self._see_edges(images, slot)
         cell = self.edges.draw(images.ids[slot], generator)

@@ -60,7 +60,7 @@ class Images:
         """What `make` works out of an image, or has worked out before.
 
         Args:
-            name: says all that it depends on besides the image, and what may be drawn of it.
+            name: distinguishes whatever the result depends on, besides the image and what may be drawn of it.
         """
         if self.notes is None:
             return make()

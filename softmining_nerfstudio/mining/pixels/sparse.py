@@ -73,7 +73,7 @@ class SparseCells:
         candidates: int,
         generator: torch.Generator,
     ) -> tuple[Int[Tensor, "listed candidates 2"], Bool[Tensor, " n"]]:
-        """Uniform pixels (row, column) of those of the cells that are listed; and which cells these are.
+        """Draws uniform pixels (row, column) from each listed cell, and says which of the n cells are listed.
 
         Args:
             image: of each cell, its index in the data set.

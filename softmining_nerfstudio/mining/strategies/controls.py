@@ -19,7 +19,7 @@ from softmining_nerfstudio.mining.strategies.base import Positions, Strategy
 
 
 class Uniform(Strategy):
-    """Images are as likely as the share of them that may be drawn, and all those pixels of one alike; plain loss."""
+    """Draws images in proportion to the share of each that may be drawn, and a uniform pixel in each. Plain loss."""
 
     corrected = False
     learns = False

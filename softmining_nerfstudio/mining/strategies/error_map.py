@@ -130,8 +130,7 @@ class ErrorMap(Strategy):
         """Go on with these maps."""
         self.sums, self.visited = state["sums"].cpu().clone(), state["visited"].cpu().clone()
         self.per_image = state["per_image"].cpu()
-        # older checkpoints do not tell: all images alike
-        self.uniform_rays = state.get("uniform_rays", torch.ones_like(self.per_image)).cpu()
+        self.uniform_rays = state["uniform_rays"].cpu()
         self.density.cells, self.density.rows = state["cells"].cpu().clone(), state["rows"].cpu().clone()
         self.step, self.period = state["period"].tolist()
 
