@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end training between two steps, and say how to resume."""
+"""Ctrl-C, SIGTERM and a lost terminal end training between two steps, and say how to resume."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,7 +20,7 @@ from softmining_nerfstudio.training.checkpoints import newest, step_of
 from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.flags import flag_of
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 _LENGTH = ("--max-num-iterations", "--minutes")
 _LOADING = ("--load-dir", "--load-step", "--load-checkpoint")
 
@@ -57,9 +58,8 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def begin_step(self, step: int) -> None:
+    def begin_step(self) -> None:
         """From here on a signal waits for the end of the step."""
-        del step
         self._in_step = True
 
     def end_step(self) -> None:
@@ -72,7 +72,8 @@ class Interruption:
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         self._received = number
-        os.write(2, b"\nStopping. Once more ends at once.\n")  # print may be what the signal interrupts
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, b"\nStopping. Once more ends at once.\n")  # print may be what the signal interrupts
         if not self._in_step:
             raise Interrupted(number)
 

@@ -82,7 +82,8 @@ class PacedTrainer(ResumableTrainer):
         self._finish_wanted = True
 
     def _begin_step(self, interruption: Interruption, step: int) -> None:
-        interruption.begin_step(step)
+        del step
+        interruption.begin_step()
         self._begun = time.perf_counter()
 
     def _end_step(self, interruption: Interruption, step: int) -> None:

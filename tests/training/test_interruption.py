@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end training between two steps; the line that is printed goes on from there."""
+"""Ctrl-C, SIGTERM and a lost terminal end training between two steps; the line that is printed goes on from there."""
 
 import os
 import signal
@@ -27,10 +27,10 @@ def in_the_foreground() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_waits_for_the_end_of_the_step(number: int, status: int) -> None:
     with Interruption() as interruption:
-        interruption.begin_step(0)
+        interruption.begin_step()
         os.kill(os.getpid(), number)  # nothing happens yet
         with pytest.raises(Interrupted) as caught:
             interruption.end_step()
@@ -39,7 +39,7 @@ def test_a_signal_waits_for_the_end_of_the_step(number: int, status: int) -> Non
 
 def test_between_two_steps_it_does_not_wait() -> None:
     with Interruption() as interruption:
-        interruption.begin_step(0)
+        interruption.begin_step()
         interruption.end_step()
         with pytest.raises(Interrupted):
             signal.raise_signal(signal.SIGINT)
@@ -47,9 +47,9 @@ def test_between_two_steps_it_does_not_wait() -> None:
 
 def test_the_second_signal_ends_at_once() -> None:
     with Interruption() as interruption:
-        interruption.begin_step(0)
+        interruption.begin_step()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert [signal.getsignal(number) for number in SIGNALS] == [signal.SIG_DFL] * 2
+        assert [signal.getsignal(number) for number in SIGNALS] == [signal.SIG_DFL] * len(SIGNALS)
 
 
 def test_the_handlers_from_before_come_back() -> None:

@@ -15,7 +15,7 @@ def test_the_course_counts_the_loop_and_neither_evaluations_nor_pauses(
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(paced, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     monkeypatch.setitem(paced.writer.GLOBAL_BUFFER, "events", {})
-    interruption = SimpleNamespace(begin_step=lambda step: None, end_step=lambda: None)
+    interruption = SimpleNamespace(begin_step=lambda: None, end_step=lambda: None)
     made = trainer(tmp_path, minutes=1.0)
     made._start_step, made.stop_training = 5, False
     counted = []
