@@ -104,8 +104,8 @@ class Company:
 
 def _message(what: str) -> str:
     return (
-        f"Training has ended on this machine, because another process of it is gone: {what}. Start it again on all "
-        "machines, with --load-dir to go on from the first machine's last checkpoint."
+        f"Training has ended on this machine, as another of the training's processes is gone: {what}. Start it again "
+        "on all machines, with --load-dir to go on from the first machine's last checkpoint."
     )
 
 
@@ -158,6 +158,10 @@ def require_gpus(machine: MachineConfig) -> None:
         UserError: it cannot; it would fail with an assertion.
     """
     here, machines = machine.num_devices, machine.num_machines
+    found = torch.cuda.device_count()
+    visible = f"CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}"
+    if machine.device_type == "cuda" and not found:
+        raise UserError(f"--machine.device-type is cuda, but torch finds no GPU here ({visible}); expected cpu")
     if here * machines == 1:
         return
     if machine.device_type != "cuda":
@@ -165,10 +169,9 @@ def require_gpus(machine: MachineConfig) -> None:
             f"ns-train starts several processes on CUDA GPUs alone; found {here * machines} of {machine.device_type} "
             "(--machine.num-devices times --machine.num-machines). Expected 1, or --machine.device-type cuda"
         )
-    if here > (found := torch.cuda.device_count()):
+    if here > found:
         raise UserError(
-            f"--machine.num-devices is {here}, but torch finds {found} GPUs here; expected at most as many "
-            f"(CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')})"
+            f"--machine.num-devices is {here}, but torch finds {found} GPUs here; expected at most as many ({visible})"
         )
 
 

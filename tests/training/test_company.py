@@ -74,7 +74,9 @@ def test_a_broken_connection_is_told_and_other_errors_stay(monkeypatch: pytest.M
 
     monkeypatch.setattr(company, "_own_store", distributed.HashStore)
     monkeypatch.setattr(distributed, "get_rank", lambda: 0)
-    with pytest.raises(UserError, match=r"another process of it is gone: .*Connection closed by peer\).*--load-dir"):
+    with pytest.raises(
+        UserError, match=r"processes is gone: .*Connection closed by peer\).*--load-dir"
+    ):
         Trainer().train("Some lines\n[gloo/transport/tcp/pair.cc:553] Connection closed by peer")
     with pytest.raises(RuntimeError, match="shape"):
         Trainer().train("a shape is wrong")
@@ -92,7 +94,14 @@ def test_several_processes_on_a_processor_are_refused_in_a_line(tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("there", "refused"), [(4, False), (3, True), (0, True)])
+def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    with pytest.raises(UserError, match=r"cuda, but torch finds no GPU here \(CUDA_VISIBLE_DEVICES is 7\)"):
+        require_gpus(MachineConfig(device_type="cuda"))
+
+
+@pytest.mark.parametrize(("there", "refused"), [(4, False), (3, True)])
 def test_more_processes_than_gpus_are_refused(there: int, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6,7,8"[: 2 * there])
@@ -166,7 +175,7 @@ def test_two_hosts_train_one_model_end_together_and_resume(blender_scene: Path, 
         for host in hosts:
             host.kill()
     told = log.read_text().splitlines()[-1]
-    assert told.startswith("Training has ended on this machine, because another process of it is gone")
+    assert told.startswith("Training has ended on this machine, as another of the training's processes is gone")
     checkpoints = tmp_path / "host0" / "two" / "softmining-lite" / "killed" / "nerfstudio_models"
     (kept,) = checkpoints.glob("*.ckpt")
     done = int(kept.stem.removeprefix("step-")) + 1
