@@ -42,7 +42,7 @@ class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
     """A ray-based data manager that mines its training rays.
 
     Raises:
-        ValueError: if a batch has no rays, or absurdly many.
+        ValueError: if a batch has no rays, or absurdly many, or images would change never or without end.
     """
 
     # `type` would make tyro warn of generic ones
@@ -57,6 +57,12 @@ class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
         for name in ("train_num_rays_per_batch", "eval_num_rays_per_batch"):
             if not 1 <= (rays := getattr(self, name)) <= MOST_RAYS:
                 raise ValueError(f"{name} is {rays}; expected 1 to {MOST_RAYS}")
+        for split in ("train", "eval"):
+            at_once, repeats = f"{split}_num_images_to_sample_from", f"{split}_num_times_to_repeat_images"
+            if (images := getattr(self, at_once)) != -1 and images < 1:
+                raise ValueError(f"{at_once} is {images}; expected at least 1, or -1 for all")
+            if (times := getattr(self, repeats)) < -1:
+                raise ValueError(f"{repeats} is {times}; expected at least 0, or -1 for always")
 
 
 class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):

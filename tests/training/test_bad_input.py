@@ -173,6 +173,9 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
         (["--pixel-sampler.uniform-fraction", "2"], "fraction is 2"),
         (["--pixel-sampler.coverage", "-1"], "coverage is -1"),
         (["--pixel-sampler.langevin.drfit", "2"], "drfit"),
+        (["--train-num-images-to-sample-from", "0"], "train_num_images_to_sample_from is 0; expected at least 1"),
+        (["--eval-num-images-to-sample-from", "-3"], "eval_num_images_to_sample_from is -3"),
+        (["--train-num-times-to-repeat-images", "-2"], "train_num_times_to_repeat_images is -2; expected at least 0"),
     ],
 )
 def test_a_bad_option_is_explained_on_the_command_line(
