@@ -20,10 +20,10 @@ from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConf
 from softmining_nerfstudio.dataparsers.instant_ngp import InstantNGP
 from softmining_nerfstudio.dataparsers.llff import LLFFDataParserConfig
 
-CAPTURE = "transforms.json"
+CAPTURE, BLENDER = "transforms.json", "transforms_train.json"
 PARSERS: dict[str, type[DataParserConfig]] = {
     CAPTURE: NerfstudioDataParserConfig,
-    "transforms_train.json": BlenderDataParserConfig,
+    BLENDER: BlenderDataParserConfig,
     "poses_bounds.npy": LLFFDataParserConfig,
 }
 """The file that tells a kind of data -> the parser of that kind. The first file that exists decides."""
@@ -61,6 +61,10 @@ class AutoDataParserConfig(DataParserConfig):
         if not data.exists():
             raise FileNotFoundError(f"--data: there is no {data}")
         if data.suffix == ".json" and data.is_file():
+            if data.name == BLENDER:
+                raise ValueError(
+                    f"--data: {data} is a part of a NeRF Synthetic scene; expected its folder {data.parent}"
+                )
             return _capture(data, data)
         for name, parser in PARSERS.items():
             if (path := data / name).exists():

@@ -112,6 +112,11 @@ def test_a_folder_of_scenes_names_one_of_them(blender_scene: Path) -> None:
         AutoDataParserConfig().found(blender_scene.parent)
 
 
+def test_a_part_of_an_object_is_no_capture(blender_scene: Path) -> None:
+    with pytest.raises(ValueError, match=f"a part of a NeRF Synthetic scene; expected its folder {blender_scene}$"):
+        AutoDataParserConfig().found(blender_scene / "transforms_train.json")
+
+
 def test_it_sets_up_the_parser_of_what_is_there(blender_scene: Path) -> None:
     parser = AutoDataParserConfig(data=blender_scene).setup()
     assert isinstance(parser, Blender)
