@@ -30,7 +30,8 @@ class ResumableTrainer(Trainer):
     """A run that is killed at any moment can be resumed, and one that has ended can be trained on."""
 
     attended = True
-    """Whether signals end it with a checkpoint."""
+    """Whether a person waits for it: signals end it with a checkpoint, the one from before the cool-down is kept, and
+    held-out views are evaluated at the end. Benchmarks turn it off."""
     course: Course
     """Where the training is, and where it ends."""
     _saved: int | None = None
@@ -48,20 +49,29 @@ class ResumableTrainer(Trainer):
     def _load_checkpoint(self) -> None:
         chosen = self._chosen_checkpoint()
         where = {} if chosen is None else {"load_dir": chosen.parent, "load_step": step_of(chosen)}
-        with self.options(**where):  # or nerfstudio takes every name in that folder for a step
-            super()._load_checkpoint()
-        vars(self.pipeline.datamanager)["course"] = self.course  # checkpoints keep it
         checkpoint = chosen or self.config.load_checkpoint
+        with self.options(**where):  # or nerfstudio takes every name in that folder for a step
+            try:
+                super()._load_checkpoint()
+            except RuntimeError as error:
+                if "loading state_dict" not in str(error):
+                    raise
+                difference = str(error).splitlines()[1].strip()
+                raise UserError(
+                    f"{checkpoint} is of another model: {difference} Give the method and the options of its config.yml"
+                ) from error
+        vars(self.pipeline.datamanager)["course"] = self.course  # checkpoints keep it
         if checkpoint is not None:
             take_learning_rates(self.optimizers)
             self.course.resume(self._start_step, course_in(checkpoint))
-            self._take_over(checkpoint.parent.with_name(BEFORE_COOL_DOWN))
+            self._take_over(checkpoint.absolute().parent.with_name(BEFORE_COOL_DOWN))
 
     @check_main_thread
     def _take_over(self, folder: Path) -> None:
         """Copy the checkpoint before a cool-down that goes on, so that this run, too, can be trained on for longer."""
         before, own = newest(folder), self.checkpoint_dir.with_name(BEFORE_COOL_DOWN)
-        if not (self.attended and self.course.cooling and before is not None) or folder.resolve() == own.resolve():
+        goes_on = self.course.cooling and not self.course.finished
+        if not (self.attended and goes_on and before is not None) or folder.resolve() == own.resolve():
             return
         try:
             saving.write(own, before.name, partial(saving.copy, before), only_latest=True)
@@ -79,7 +89,7 @@ class ResumableTrainer(Trainer):
         recorded = None if latest is None else course_in(latest)
         if recorded is None or not recorded.cooled or not self.course.goes_beyond(recorded):
             return latest
-        before = newest(folder.with_name(BEFORE_COOL_DOWN))
+        before = newest(folder.absolute().with_name(BEFORE_COOL_DOWN))
         if before is None:
             CONSOLE.print("The checkpoint has cooled down: the learning rates rise again.")
             return latest

@@ -18,6 +18,7 @@ from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
+from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training.checkpoints import newest, require_loadable, step_of
 from softmining_nerfstudio.training.errors import UserError
@@ -177,14 +178,34 @@ class RunFolderConfig(TrainerConfig):
         super().save_config()
 
 
+def require_own_data(config: TrainerConfig) -> None:
+    """Check that a training that goes on does not do so on the demo scene because nobody named its data.
+
+    Raises:
+        UserError: if the checkpoint is of another scene.
+    """
+    loaded = config.load_dir or (config.load_checkpoint and config.load_checkpoint.parent)
+    recorded = loaded and loaded.absolute().with_name("config.yml")
+    if recorded and recorded.exists() and DemoSceneDataParserConfig.__name__ not in recorded.read_text():
+        raise UserError(
+            f"no data is named, and the training to go on from, {recorded.parent}, was not on the built-in scene. Name "
+            "its data with --data DIR, or demo-scene"
+        )
+
+
 def require_resumable(config: TrainerConfig) -> None:
-    """Check the checkpoint that a training shall go on from, if it shall.
+    """Check the checkpoint that a training goes on from, if there is one.
 
     Raises:
         UserError: if it is not there, or is damaged or harmful.
     """
     folder, step, checkpoint = config.load_dir, config.load_step, config.load_checkpoint
+    if folder is None and step is not None:
+        raise UserError(f"--load-step {step} names a checkpoint of --load-dir, which is missing")
     if folder is not None:
+        inside = folder / RunFolderConfig.relative_model_dir
+        if newest(folder) is None and newest(inside) is not None:
+            raise UserError(f"there is no checkpoint in {folder}, the --load-dir. There is in {inside}")
         latest = newest(folder) or folder / "step-*.ckpt"
         checkpoint = latest if step is None else folder / f"step-{step:09d}.ckpt"
     if checkpoint is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from dataclasses import dataclass, field
@@ -12,15 +13,16 @@ from nerfstudio.utils import comms, writer
 from nerfstudio.utils.decorators import check_viewer_enabled
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from softmining_nerfstudio.dataparsers.demo_scene import DemoSceneDataParserConfig
 from softmining_nerfstudio.training import held_out
 from softmining_nerfstudio.training.company import in_company, require_gpus, require_same_course
 from softmining_nerfstudio.training.divergence import require_finite_losses, telling_of_memory
 from softmining_nerfstudio.training.errors import UserError
-from softmining_nerfstudio.training.flags import flag_of
+from softmining_nerfstudio.training.flags import require_consistent
 from softmining_nerfstudio.training.interruption import Interrupted
 from softmining_nerfstudio.training.looking import Thumbnails
 from softmining_nerfstudio.training.paced import PacedTrainer, course_of
-from softmining_nerfstudio.training.run_folder import RunFolderConfig
+from softmining_nerfstudio.training.run_folder import RunFolderConfig, require_own_data
 from softmining_nerfstudio.training.scene_kinds import follow_data, parser_of
 from softmining_nerfstudio.training.threads import leave_busy_cores_alone
 
@@ -59,15 +61,20 @@ class SoftMiningTrainerConfig(RunFolderConfig):
         """Name the run, and make its folder, if its data can be read; ns-train calls this first.
 
         Raises:
-            UserError: the data cannot be read, two lengths are asked for, or nerfstudio cannot start as many processes.
+            UserError: the data cannot be read, flags contradict each other, or nerfstudio cannot start as many
+                processes.
         """
-        if {flag_of(word) for word in sys.argv}.issuperset(("--minutes", "--max-num-iterations")):
-            raise UserError("--minutes and --max-num-iterations are two lengths of one training; expected one of them")
+        require_consistent(sys.argv)
         require_gpus(self.machine)
+        datamanager = self.pipeline.datamanager
+        if datamanager.data is not None:
+            datamanager.data = datamanager.data.expanduser()  # a shell leaves --data=~ as it is
         try:
-            parser_of(self)
-        except (FileNotFoundError, ValueError) as error:
+            parser = parser_of(self)
+        except (OSError, ValueError) as error:
             raise UserError(str(error)) from error
+        if isinstance(parser, DemoSceneDataParserConfig) and parser is not datamanager.dataparser:  # type: ignore[attr-defined]
+            require_own_data(self)
         super().set_timestamp()
 
     def print_to_terminal(self) -> None:
@@ -119,12 +126,17 @@ class SoftMiningTrainer(PacedTrainer):
 
         Raises:
             SystemExit: a signal has ended it, with the exit status of that signal.
-            UserError: training has diverged, or its last checkpoint cannot be saved.
+            UserError: training has diverged, its last checkpoint cannot be saved, or the disk of its log is full.
         """
         try:
             super().train()
         except FloatingPointError as error:
             raise UserError(str(error)) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._stop()
+            raise UserError(f"the log in {self.base_dir} cannot be written: {error.strerror}") from error
 
     def train_iteration(self, step: int) -> Any:
         """One step.

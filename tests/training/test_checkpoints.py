@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils import comms
 from small_trainer import trainer
 
 from softmining_nerfstudio.methods import softmining_lite
+from softmining_nerfstudio.training import resumable
 from softmining_nerfstudio.training.checkpoints import newest, require_loadable, require_whole
+from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.interruption import Interrupted
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer, SoftMiningTrainerConfig
@@ -89,7 +92,7 @@ def test_a_cool_down_that_goes_on_takes_the_checkpoint_before_it_along(tmp_path:
     old, made = tmp_path / "old" / "before_cool_down", trainer(tmp_path, max_num_iterations=8)
     old.mkdir(parents=True)
     torch.save({"step": 4}, old / "step-000000004.ckpt")
-    for steps, expected in ((5, []), (6, ["step-000000004.ckpt"])):
+    for steps, expected in ((5, []), (8, []), (6, ["step-000000004.ckpt"])):
         made.course.steps = steps
         made._take_over(old)
         own = made.checkpoint_dir.with_name("before_cool_down")
@@ -178,6 +181,7 @@ def test_evaluation_does_not_start_from_a_damaged_checkpoint(run: Path) -> None:
     ("options", "message"),
     [
         (lambda run: {"load_dir": run.parent}, "{run.parent}/step-.*.ckpt"),
+        (lambda run: {"load_step": 7}, "--load-step 7 names a checkpoint of --load-dir, which is missing"),
         (lambda run: {"load_dir": run / "nowhere"}, "{run}/nowhere/step-.*.ckpt"),
         (
             lambda run: {"load_dir": run, "load_step": 7},
@@ -198,6 +202,30 @@ def test_training_does_not_start_from_a_checkpoint_that_is_not_there(
     require_whole(newest(run))
     with pytest.raises(UserError, match=message.format(run=run)):
         trainer(tmp_path / "after", **options(run)).setup()
+
+
+def test_the_folder_of_a_run_is_told_from_that_of_its_checkpoints(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"no checkpoint in {run.parent}, the --load-dir. There is in {run}"):
+        trainer(tmp_path / "after", load_dir=run.parent).setup()
+
+
+def test_a_checkpoint_is_found_from_within_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"step": 7}, tmp_path / "step-000000007.ckpt")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resumable, "course_in", lambda checkpoint: Course(8, "steps", 0.3, steps=8))
+    made = trainer(tmp_path / "after", load_dir=Path(), max_num_iterations=20)
+    assert made._chosen_checkpoint() == Path("step-000000007.ckpt")
+
+
+def test_a_checkpoint_of_another_model_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(self: Trainer) -> None:
+        torch.nn.Linear(2, 3).load_state_dict(torch.nn.Linear(2, 2).state_dict())
+
+    torch.save({"step": 7}, tmp_path / "step-000000007.ckpt")
+    monkeypatch.setattr(Trainer, "_load_checkpoint", load)
+    made = trainer(tmp_path / "after", load_checkpoint=tmp_path / "step-000000007.ckpt")
+    with pytest.raises(UserError, match=r"7\.ckpt is of another model: size mismatch for weight: .*config\.yml$"):
+        made._load_checkpoint()
 
 
 def test_a_damaged_checkpoint_without_others_has_no_remedy(tmp_path: Path) -> None:

@@ -74,9 +74,7 @@ def test_a_broken_connection_is_told_and_other_errors_stay(monkeypatch: pytest.M
 
     monkeypatch.setattr(company, "_own_store", distributed.HashStore)
     monkeypatch.setattr(distributed, "get_rank", lambda: 0)
-    with pytest.raises(
-        UserError, match=r"processes is gone: .*Connection closed by peer\).*--load-dir"
-    ):
+    with pytest.raises(UserError, match=r"processes is gone: .*Connection closed by peer\).*--load-dir"):
         Trainer().train("Some lines\n[gloo/transport/tcp/pair.cc:553] Connection closed by peer")
     with pytest.raises(RuntimeError, match="shape"):
         Trainer().train("a shape is wrong")

@@ -16,6 +16,7 @@ from small_trainer import trainer
 from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.training import run_folder
 from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.scene_kinds import follow_data
 from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 
 
@@ -31,6 +32,7 @@ def lite(folder: Path) -> SoftMiningTrainerConfig:
 def run(tmp_path: Path) -> Path:
     """A recorded run with two checkpoints, which hold nothing that could be loaded into a model."""
     config = lite(tmp_path / "outputs")
+    follow_data(config)
     config.save_config()
     checkpoints = config.get_checkpoint_dir()
     checkpoints.mkdir()
@@ -201,6 +203,22 @@ def test_two_lengths_of_one_training_are_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("sys.argv", "ns-train softmining-lite --minutes=2 --max_num_iterations 90".split())
     with pytest.raises(UserError, match="two lengths"):
         lite(tmp_path).set_timestamp()
+
+
+def test_options_beside_a_configuration_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", "ns-train softmining-lite --load-config old.yml --vis viewer --data DIR".split())
+    with pytest.raises(UserError, match="leave out --vis, --data, or set them in that file"):
+        lite(tmp_path).set_timestamp()
+
+
+def test_a_training_does_not_go_on_with_the_built_in_scene_for_want_of_data(run: Path, tmp_path: Path) -> None:
+    config = lite(tmp_path / "after")
+    config.load_dir = run / "nerfstudio_models"
+    config.set_timestamp()  # it was on that scene before
+    recorded = (run / "config.yml").read_text()
+    (run / "config.yml").write_text(recorded.replace("DemoScene", "Blender"))
+    with pytest.raises(UserError, match=rf"no data is named, and the training to go on from, {run}, was not"):
+        config.set_timestamp()
 
 
 def test_an_output_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A checkpoint is never saved over a better one: not a diverged model, not half a file."""
 
+import errno
 import os
 from collections import namedtuple
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 from softmining_nerfstudio.training import saving
 from softmining_nerfstudio.training.checkpoints import newest
 from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.paced import PacedTrainer
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer
 
 
@@ -100,6 +102,22 @@ def test_training_goes_on_when_the_disk_is_full(
     assert [path.name for path in made.checkpoint_dir.parent.iterdir()] == [made.checkpoint_dir.name]
     made.save_checkpoint(30)
     assert newest(made.checkpoint_dir).name == "step-000000030.ckpt"
+
+
+def test_a_log_that_the_disk_refuses_ends_training_with_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(self: PacedTrainer) -> None:
+        self.course.steps = 7
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PacedTrainer, "train", train)
+    made = trainer(tmp_path)
+    made._start_step = 0
+    with pytest.raises(UserError, match=r"the log in .*/run cannot be written: No space left on device"):
+        made.train()
+    assert newest(made.checkpoint_dir).name == "step-000000006.ckpt"
+    assert "Stopped after 7 steps. Resume with:" in capsys.readouterr().out
 
 
 def test_the_last_checkpoint_must_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

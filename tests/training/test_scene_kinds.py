@@ -107,6 +107,15 @@ def test_two_folders_of_data_are_refused(capture: Path, tmp_path: Path) -> None:
     parser.set_timestamp()
 
 
+def test_the_home_folder_may_be_written_as_a_tilde(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(capture.parent))
+    config = parse(["softmining-lite"])
+    config.pipeline.datamanager.data = Path("~", capture.name)  # as a shell leaves --data=~/...
+    config.set_timestamp()
+    follow_data(config)
+    assert config.pipeline.datamanager.data == config.pipeline.datamanager.dataparser.data == capture
+
+
 def test_a_named_parser_is_followed_likewise(capture: Path) -> None:
     command = ["softmining-lite", "nerfstudio-data", "--data", str(capture)]
     follow_data(config := parse(command), command)
