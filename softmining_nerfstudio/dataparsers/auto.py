@@ -62,9 +62,7 @@ class AutoDataParserConfig(DataParserConfig):
             raise FileNotFoundError(f"--data: there is no {data}")
         if data.suffix == ".json" and data.is_file():
             if data.name == BLENDER:
-                raise ValueError(
-                    f"--data: {data} is a part of a NeRF Synthetic scene; expected its folder {data.parent}"
-                )
+                raise ValueError(f"--data: {data} is a part of a NeRF Synthetic scene. Name {data.parent}")
             return _capture(data, data)
         for name, parser in PARSERS.items():
             if (path := data / name).exists():

@@ -113,7 +113,7 @@ def test_a_folder_of_scenes_names_one_of_them(blender_scene: Path) -> None:
 
 
 def test_a_part_of_an_object_is_no_capture(blender_scene: Path) -> None:
-    with pytest.raises(ValueError, match=f"a part of a NeRF Synthetic scene; expected its folder {blender_scene}$"):
+    with pytest.raises(ValueError, match=f"a part of a NeRF Synthetic scene. Name {blender_scene}$"):
         AutoDataParserConfig().found(blender_scene / "transforms_train.json")
 
 
