@@ -129,6 +129,8 @@ class SeedRange:
     most: Between
     known: int
     """Seeds with a known number: they reached the quality."""
+    compared: int
+    """Seeds with a number, known or bounded."""
     seeds: int
     """All seeds, those without a number included."""
 
@@ -148,5 +150,6 @@ def seed_range(numbers: Iterable[Between], seeds: int | None = None) -> SeedRang
         least=Between(min(lows), min(highs)),
         most=Between(max(lows), max(highs)),
         known=sum(number.known for number in found),
+        compared=len(found),
         seeds=len(found) if seeds is None else seeds,
     )

@@ -46,11 +46,22 @@ def _against(study: Study, miner: str, scene: str, reference: str | None) -> str
             said = said.removesuffix(SOONER) if in_steps.endswith(SOONER) else said
             in_time = f", {said} in {TIMES[study.clock]}"
         how = f"reached {reference}'s final PSNR {in_steps} in steps{in_time}"
+        seeds = _share(steps.known, steps.compared)
     else:
-        how = f"did not reach {reference}'s final PSNR"
-    parts = [how, f"final {gain.median.low:+.1f} dB"] if gain else [how]
-    of = f"{steps.known} of " if 0 < steps.known < steps.seeds else ""
-    return "; ".join([*parts, f"{of}{steps.seeds} seed{'s' if steps.seeds > 1 else ''}"])
+        missed = f" in {_share(steps.compared - steps.known, steps.compared)}" if steps.known else ""
+        how = f"did not reach {reference}'s final PSNR{missed}"
+        seeds = "" if steps.known else _share(steps.compared, steps.compared)
+    parts = [how, f"final {gain.median.low:+.1f} dB" if gain else "", seeds]
+    return "; ".join(filter(None, parts)) + _without_reference(steps.seeds - steps.compared)
+
+
+def _share(some: int, seeds: int) -> str:
+    """Some of the seeds, or all."""
+    return f"{f'{some} of ' if some < seeds else ''}{seeds} seed{'s' if seeds > 1 else ''}"
+
+
+def _without_reference(seeds: int) -> str:
+    return f" ({seeds} more {'has' if seeds == 1 else 'have'} no finished reference)" if seeds else ""
 
 
 def _sooner(times: Between) -> str:

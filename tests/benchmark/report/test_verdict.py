@@ -30,6 +30,38 @@ def test_a_target_that_was_missed(folder: Path) -> None:
     ]
 
 
+def only_runs(folder: Path, *runs: tuple[str, int, float]) -> Study:
+    """The study of some methods and seeds on the chair, each so many dB above its usual curve."""
+    write_suite(folder)
+    for method, seed, above in runs:
+        write_run(folder, "chair", method, seed, above=above)
+    return study_of(folder)
+
+
+def test_a_target_that_most_seeds_missed_names_those(tmp_path: Path) -> None:
+    runs = [(method, seed, 0.0) for method in ("uniform", "worse") for seed in (1, 2)]
+    found = only_runs(tmp_path / "results", *runs, ("uniform", 3, 0.0), ("worse", 3, 2.0))
+    assert verdicts(found) == ["On chair worse did not reach uniform's final PSNR in 2 of 3 seeds; final -0.5 dB."]
+
+
+def test_a_target_that_most_seeds_reached_names_those(tmp_path: Path) -> None:
+    runs = [(method, seed, 0.0) for method in ("uniform", "mined") for seed in (1, 2)]
+    found = only_runs(tmp_path / "results", *runs, ("uniform", 3, 0.0), ("mined", 3, -5.0))
+    assert verdicts(found)[0].endswith("; final +2.5 dB; 2 of 3 seeds.")
+
+
+def test_a_seed_without_a_finished_reference_counts_neither_way(tmp_path: Path) -> None:
+    mined = [("mined", seed, 0.0) for seed in (1, 2, 3)]
+    for finished, ending in ((2, "2 seeds (1 more has no"), (1, "1 seed (2 more have no")):
+        uniform = [("uniform", seed, 0.0) for seed in range(1, finished + 1)]
+        found = only_runs(tmp_path / str(finished), *uniform, *mined)
+        assert verdicts(found) == [ABOVE.replace("3 seeds", f"{ending} finished reference)")]
+    missed = only_runs(tmp_path / "missed", ("uniform", 1, 0.0), ("worse", 1, 0.0), ("worse", 2, 0.0))
+    assert verdicts(missed) == [
+        "On chair worse did not reach uniform's final PSNR; final -0.5 dB; 1 seed (1 more has no finished reference)."
+    ]
+
+
 def test_each_scene_has_a_verdict_on_its_seeds(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     write_suite(folder, ("chair", "fern"))
