@@ -50,6 +50,25 @@ def test_a_verdict_without_times_that_compare_says_so(folder: Path) -> None:
     assert "psnr-over-time" in markdown_of(folder, plots=folder / "plots")  # of uniform on A alone
 
 
+def test_a_verdict_says_in_how_many_seeds_times_compare(folder: Path) -> None:
+    assert verdicts(read(folder).study) == [
+        "On chair mined reached uniform's final PSNR 2.0 times sooner in steps, 1.6 in time (1 of 2 seeds); final "
+        "+2.5 dB; 2 seeds."
+    ]
+
+
+def test_a_verdict_says_that_the_psnr_was_missed_where_times_compare(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    write_suite(folder)
+    for seed in (1, 2, 3):
+        write_run(folder, "chair", "uniform", seed, device="A")
+        write_run(folder, "chair", "mined", seed, device="A" if seed == 1 else "B", above=-5.0 if seed == 1 else 0.0)
+    assert verdicts(read(folder).study) == [
+        "On chair mined reached uniform's final PSNR 2.0 times sooner in steps, but not where times compare (1 of 3 "
+        "seeds); final +2.5 dB; 2 of 3 seeds."
+    ]
+
+
 @pytest.mark.parametrize(("device", "told"), [("A", "; final +2.5 dB"), ("B", None)])
 def test_ends_after_other_numbers_of_steps_compare_on_one_device_alone(
     tmp_path: Path, device: str, told: str | None

@@ -1,14 +1,17 @@
 """The verdict on the hand-worked results."""
 
 import json
+import math
 from pathlib import Path
 
+import pytest
 from hand_worked import CURVES, SECONDS, markdown_of, write_run, write_suite
 
 from softmining_nerfstudio.benchmark.report.command import report
 from softmining_nerfstudio.benchmark.report.reading import read
+from softmining_nerfstudio.benchmark.report.speedup import Between, exactly
 from softmining_nerfstudio.benchmark.report.study import Study
-from softmining_nerfstudio.benchmark.report.verdict import verdicts
+from softmining_nerfstudio.benchmark.report.verdict import verdicts, worded
 
 ABOVE = "On chair mined reached uniform's final PSNR 2.0 times sooner in steps, 1.6 in time; final +2.5 dB; 3 seeds."
 
@@ -60,6 +63,37 @@ def test_a_seed_without_a_finished_reference_counts_neither_way(tmp_path: Path) 
     assert verdicts(missed) == [
         "On chair worse did not reach uniform's final PSNR; final -0.5 dB; 1 seed (1 more has no finished reference)."
     ]
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (exactly(2.04), "2.0 times sooner"),
+        (exactly(1.04), "equally soon"),
+        (exactly(0.96), "equally soon"),
+        (exactly(0.8), "1.2 times later"),
+        (exactly(0), "later"),
+        (exactly(math.inf), "sooner"),
+        (Between(0.97, 1.02), "equally soon"),
+        (Between(1.5, 1.9), "1.5 to 1.9 times sooner"),
+        (Between(0.9, 1.2), "between 1.1 times later and 1.2 times sooner"),
+        (Between(0.9, 1.0), "between 1.1 times later and equally soon"),
+    ],
+)
+def test_a_ratio_in_words(times: Between, words: str) -> None:
+    assert worded(times) == words
+
+
+def test_as_many_steps_are_equally_soon(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(CURVES, "mined", CURVES["uniform"])
+    found = only_runs(tmp_path / "results", ("uniform", 1, 0.0), ("mined", 1, 0.0))
+    assert verdicts(found) == [
+        "On chair mined reached uniform's final PSNR equally soon in steps, 1.2 times later in time; final +0.0 dB; "
+        "1 seed."
+    ]
+    monkeypatch.setitem(SECONDS, "mined", SECONDS["uniform"])
+    found = only_runs(tmp_path / "as-fast", ("uniform", 1, 0.0), ("mined", 1, 0.0))
+    assert "equally soon in steps and in time; final" in verdicts(found)[0]
 
 
 def test_each_scene_has_a_verdict_on_its_seeds(tmp_path: Path) -> None:
