@@ -85,17 +85,18 @@ def save(figures: dict[str, Figure], directory: Path) -> list[Path]:
 
 
 def curves(study: Study, axis: Axis, looks: dict[str, Look]) -> Figure:
-    """PSNR of the held-out pixels for the methods in `looks`, a panel for each scene."""
-    columns = min(2, len(study.scenes))
-    rows = math.ceil(len(study.scenes) / columns)
+    """PSNR of the held-out pixels for the methods in `looks`, a panel for each scene that one of them has finished."""
+    scenes = [scene for scene in study.scenes if any(study.seeds([scene], method) for method in looks)]
+    columns = min(2, len(scenes))
+    rows = math.ceil(len(scenes) / columns)
     figure = Figure((columns * (PANEL[0] + 1.1), rows * PANEL[1]), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flat
-    for panel in panels[len(study.scenes) :]:
+    for panel in panels[len(scenes) :]:
         panel.remove()
     longest = max(getattr(measured[-1], axis) for run, measured in study.runs.items() if run.method in looks)
     size, unit = (1, "") if axis == "step" else unit_of(longest)
     label = f"{AXIS_NAMES[axis]} ({unit})" if unit else AXIS_NAMES[axis]
-    for panel, scene in zip(panels, study.scenes, strict=False):
+    for panel, scene in zip(panels, scenes, strict=False):
         bands = {method: _band(study, scene, method, axis, size) for method in looks if study.seeds([scene], method)}
         for method, (times, psnrs) in bands.items():
             look = looks[method]

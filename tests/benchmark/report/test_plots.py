@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hand_worked import markdown_of, write_render
+from hand_worked import markdown_of, write_render, write_run, write_suite
 from PIL import Image
 
 from softmining_nerfstudio.benchmark.report import plots
@@ -55,6 +55,20 @@ def test_the_miner_is_highlighted_and_others_are_left_out_unless_named(
     markdown_of(folder, plots=folder / "plots", methods=("tuned", "mined", "worse"))
     assert [len(names) for names in drawn[::2]] == [4, 3, 4]
     assert drawn[2] == ["uniform", "tuned", "mined"]
+
+
+def test_a_scene_that_no_drawn_method_has_finished_has_no_panel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "results"
+    write_suite(folder, ("chair", "fern"))
+    for scene, method in (("chair", "uniform"), ("chair", "mined"), ("fern", "worse")):
+        write_run(folder, scene, method, 1)
+    monkeypatch.setattr(plots, "MOST_CURVES", 2)
+    markdown_of(folder, plots=folder / "plots")
+    study = read(folder).study
+    drawn = {name: look for name, look in looks_of(study).items() if name != "worse"}
+    assert [axes.get_title() for axes in plots.curves(study, "step", drawn).axes] == ["chair"]
 
 
 def test_a_single_method_has_room_for_its_bar(folder: Path) -> None:
