@@ -51,8 +51,7 @@ def report(
     """
     found = read(folder, clock, methods)
     budgets = found.budgets
-    named = list(dict.fromkeys(name.rpartition(", ")[0] for name in found.study.methods))  # without their budgets
-    tables = budget_report.tables(found.study, named, budgets) if budgets else all_tables(found.study, targets)
+    tables = budget_report.tables(found.study, budgets) if budgets else all_tables(found.study, targets)
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
     if not budgets:
         console.print("\n".join([*verdicts(found.study), ""]))
@@ -64,7 +63,7 @@ def report(
         console.print("\n".join(["", "Left out:", *found.missing]))
     drawn: list[Path] = []
     if plots and budgets:
-        drawn = drawing.write_budgets(found.study, named, budgets, plots)
+        drawn = budget_report.write(found.study, budgets, plots)
     elif plots:
         drawn = drawing.write(found.study, folder, plots, None if methods else drawing.MOST_CURVES)
     if markdown:

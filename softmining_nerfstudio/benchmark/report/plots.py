@@ -6,7 +6,7 @@ Lines are medians over seeds; bands reach from the least to the most. looks.py g
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from softmining_nerfstudio.benchmark.report import animation, budgets
+from softmining_nerfstudio.benchmark.report import animation
 from softmining_nerfstudio.benchmark.report.looks import PANEL, STYLE, Look, looks_of
 from softmining_nerfstudio.benchmark.report.pictures import over_steps
 from softmining_nerfstudio.benchmark.report.speedup import SeedRange
@@ -67,12 +67,6 @@ def write(study: Study, folder: Path, directory: Path, most_curves: int | None =
             paths.append(directory / f"side-by-side-{file_name(scene)}.webp")
             animation.save(frames, paths[-1])
     return paths
-
-
-def write_budgets(study: Study, methods: Sequence[str], minutes: Sequence[float], directory: Path) -> list[Path]:
-    """Draw what budgets end with, as PNG and SVG into a directory."""
-    with matplotlib.rc_context(STYLE):
-        return save({"budgets": budgets.plot(study, methods, minutes)}, directory)
 
 
 def save(figures: dict[str, Figure], directory: Path) -> list[Path]:

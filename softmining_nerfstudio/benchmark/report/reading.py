@@ -43,7 +43,8 @@ def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -
     suite: dict[str, Any] = written["suite"]
     if unknown := sorted(set(methods) - set(suite["methods"])):
         raise ResultsError(f"no method {', '.join(unknown)} in {folder}; there are {', '.join(suite['methods'])}")
-    shown = [name for name in suite["methods"] if not methods or name in {*methods, suite["baseline"]}]
+    kept = {*methods, suite["baseline"], *_with_budgets(suite["baseline"], suite)}
+    shown = [name for name in suite["methods"] if not methods or name in kept]
 
     errors = {failure.run: failure.error for failure in failures}
     wanted = record.asked_for(written) | {m.run for m in measurements} | errors.keys()
@@ -53,28 +54,37 @@ def read(folder: Path, clock: ClockName = "wall", methods: Sequence[str] = ()) -
     runs = {run: measured[run] for run, reason in reasons.items() if reason is None}
     missing = {run: f"{run.scene}, {run.method}, seed {run.seed}: {why}" for run, why in reasons.items() if why}
     finished = {run.method for run in runs}
-    baseline = _baseline(suite, finished)
+    baseline, tuned = (_longest(suite.get(key), suite, finished) for key in ("baseline", "tuned_baseline"))
     if baseline not in finished:
         why = "\n".join(line for run, line in missing.items() if run.method == baseline)
         why = why or "--only-methods left it out"
         raise ResultsError(f"no run of the baseline {baseline} is finished in {folder}:\n{why}")
     study = Study(
         baseline,
-        tuned=suite["tuned_baseline"] if suite.get("tuned_baseline") in finished else None,
+        tuned=tuned if tuned in finished else None,
         scenes=tuple(scene for scene in suite["scenes"] if scene in {run.scene for run in runs}),
         methods=tuple(name for name in shown if name in finished),
         runs=runs,
         clock=CLOCK_AXES[clock],
-        stock=STOCK if STOCK in finished - {suite["baseline"], suite.get("tuned_baseline")} else None,
+        stock=STOCK if STOCK in finished - {baseline, tuned} else None,
     )
     return ResultsFolder(study, written, list(missing.values()))
 
 
-def _baseline(suite: dict[str, Any], finished: Collection[str]) -> str:
-    """The method that others are compared with; of a suite with budgets, at the longest one that it has finished."""
-    method = suite["baseline"].rpartition(", ")[0]
-    named = [budget_name(method, budget) for budget in suite.get("minutes") or ()]
-    return next((name for name in reversed(named) if name in finished), suite["baseline"])
+def without_budget(name: str) -> str:
+    """The name of a method of a suite with several budgets, as the suite's file has it."""
+    return name.rpartition(", ")[0]
+
+
+def _with_budgets(name: str, suite: dict[str, Any]) -> list[str]:
+    """A method at each budget of a suite, the shortest first."""
+    return [budget_name(without_budget(name), budget) for budget in suite.get("minutes") or ()]
+
+
+def _longest(reference: str | None, suite: dict[str, Any], finished: Collection[str]) -> str | None:
+    """A reference; of a suite with budgets, at the longest one that it has finished."""
+    named = _with_budgets(reference, suite) if reference else []
+    return next((name for name in reversed(named) if name in finished), reference)
 
 
 def _why_missing(measured: list[Measurement], error: str | None, steps: int | str) -> str | None:

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 from hand_worked import cells, markdown_of
 
+from softmining_nerfstudio.benchmark.report.budgets import plot
+from softmining_nerfstudio.benchmark.report.looks import MINER_COLOR
+from softmining_nerfstudio.benchmark.report.reading import read
 from softmining_nerfstudio.benchmark.results import Measurement, append
 
 ENDS = {("uniform", 0.25): 20.0, ("uniform", 1.0): 26.0, ("mined", 0.25): 23.0, ("mined", 1.0): 28.0}
+TABLE = "chair: final PSNR (dB) of a training of so many seconds"
 
 
 @pytest.fixture
@@ -23,18 +27,34 @@ def budgets(tmp_path: Path) -> Path:
     (folder / "suite.json").write_text(json.dumps({"suite": suite, "sessions": [session]}))
     for (method, minutes), psnr in ENDS.items():
         for seed in (1, 2, 3):
-            end = psnr + 0.1 * (seed - 2)
-            run = ("chair", names[method, minutes], seed)
-            append(folder, Measurement(*run, 0, 0.0, 0.0, 10.0, 2**30))
-            append(folder, Measurement(*run, 500, 60 * minutes, 60 * minutes, end, 2**30, None, {"psnr": end}))
+            write_run(folder, names[method, minutes], seed, psnr + 0.1 * (seed - 2))
     return folder
 
 
+def write_run(folder: Path, name: str, seed: int, end: float) -> None:
+    seconds = float(name.split()[-2])
+    append(folder, Measurement("chair", name, seed, 0, 0.0, 0.0, 10.0, 2**30))
+    append(folder, Measurement("chair", name, seed, 500, seconds, seconds, end, 2**30, None, {"psnr": end}))
+
+
+def change_suite(folder: Path, **settings: object) -> None:
+    record = json.loads((folder / "suite.json").read_text())
+    record["suite"] |= settings
+    (folder / "suite.json").write_text(json.dumps(record))
+
+
+def leave_out(folder: Path, name: str, seed: str = "") -> None:
+    """Leave out the measurements of a method at a budget, with one seed or all."""
+    path = folder / "measurements.jsonl"
+    gone = f'"method": "{name}", "seed": {seed}'
+    path.write_text("".join(line for line in path.open() if gone not in line))
+
+
 def test_the_table_has_a_column_for_each_budget_and_the_gain_seed_by_seed(budgets: Path) -> None:
-    markdown, table = markdown_of(budgets), "chair: final PSNR (dB) of a training of so many seconds"
+    markdown = markdown_of(budgets)
     assert "runs of 15, 60 seconds" in markdown
-    assert cells(markdown, table, "mined")["15 s"] == "23.00 (22.90 to 23.10)"
-    assert cells(markdown, table, "mined minus uniform") == {
+    assert cells(markdown, TABLE, "mined")["15 s"] == "23.00 (22.90 to 23.10)"
+    assert cells(markdown, TABLE, "mined minus uniform") == {
         "method": "mined minus uniform",
         "15 s": "+3.00",
         "60 s": "+2.00",
@@ -56,22 +76,70 @@ def test_what_another_device_trained_is_left_out(budgets: Path) -> None:
         fast = line["seed"] == 3 and line["method"].startswith("mined")
         line |= {"device": "fast" if fast else "slow", "final": line["final"] and {"psnr": line["psnr"] + 5 * fast}}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    markdown, table = markdown_of(budgets), "chair: final PSNR (dB) of a training of so many seconds"
-    assert cells(markdown, table, "mined")["15 s"] == "22.95 (22.90 to 23.00; 2 of 3)"
-    assert cells(markdown, table, "mined minus uniform")["15 s"] == "+3.00 (2 of 3)"
+    markdown = markdown_of(budgets)
+    assert cells(markdown, TABLE, "mined")["15 s"] == "22.95 (22.90 to 23.00; 2 of 3)"
+    assert cells(markdown, TABLE, "mined minus uniform")["15 s"] == "+3.00 (2 of 3)"
     assert "fast trained chair, seed 3 (mined, 15 s, mined, 60 s)" in markdown
 
 
 def test_a_report_needs_no_run_of_the_longest_budget(budgets: Path) -> None:
-    path = budgets / "measurements.jsonl"
-    path.write_text("\n".join(line for line in path.read_text().splitlines() if "60 s" not in line) + "\n")
-    table = "chair: final PSNR (dB) of a training of so many seconds"
-    assert cells(markdown_of(budgets), table, "mined minus uniform")["15 s"] == "+3.00"
+    for method in ("uniform", "mined"):
+        leave_out(budgets, f"{method}, 60 s")
+    assert cells(markdown_of(budgets), TABLE, "mined minus uniform")["15 s"] == "+3.00"
 
 
 def test_a_budget_without_a_finished_run_is_left_open(budgets: Path) -> None:
-    path = budgets / "measurements.jsonl"
-    kept = [line for line in path.read_text().splitlines() if "mined, 15 s" not in line]
-    path.write_text("\n".join(kept) + "\n")
-    table = "chair: final PSNR (dB) of a training of so many seconds"
-    assert cells(markdown_of(budgets), table, "mined")["15 s"] == "-"
+    leave_out(budgets, "mined, 15 s")
+    assert cells(markdown_of(budgets), TABLE, "mined")["15 s"] == "-"
+
+
+def test_a_seed_counts_if_the_baseline_has_finished_it(budgets: Path) -> None:
+    leave_out(budgets, "uniform, 15 s", "3")
+    markdown = markdown_of(budgets)
+    assert cells(markdown, TABLE, "uniform")["15 s"] == "19.95 (19.90 to 20.00)"
+    assert cells(markdown, TABLE, "mined")["15 s"] == "22.95 (22.90 to 23.00; 2 of 3)"
+    leave_out(budgets, "uniform, 15 s")
+    assert cells(markdown_of(budgets), TABLE, "mined")["15 s"] == "-"
+
+
+def test_a_report_on_some_methods_has_the_baseline_at_every_budget(budgets: Path) -> None:
+    markdown = markdown_of(budgets, methods=("mined, 15 s",))
+    assert cells(markdown, TABLE, "mined minus uniform") == {
+        "method": "mined minus uniform",
+        "15 s": "+3.00",
+        "60 s": "-",
+    }
+    assert cells(markdown, TABLE, "uniform")["60 s"].startswith("26.00")
+
+
+def test_the_baseline_comes_first_wherever_the_suite_has_it(budgets: Path) -> None:
+    change_suite(
+        budgets, methods=dict.fromkeys([f"{name}, {time} s" for name in ("mined", "uniform") for time in (15, 60)], "")
+    )
+    markdown = markdown_of(budgets)
+    assert cells(markdown, TABLE, "mined minus uniform")["15 s"] == "+3.00"
+    assert markdown.index("| uniform |") < markdown.index("| mined |")
+    assert looks_drawn(budgets) == {"uniform": ("black", "-"), "mined": (MINER_COLOR, "-")}
+
+
+@pytest.mark.parametrize("longest", [15, 60])
+def test_a_line_has_the_look_of_its_method(budgets: Path, longest: int) -> None:
+    """The tuned baseline may have finished its short budget alone."""
+    others = [f"{name}, {time} s" for name in ("uniform, tuned", "nerfstudio") for time in (15, 60) if time <= longest]
+    record = json.loads((budgets / "suite.json").read_text())
+    methods = {**record["suite"]["methods"], **dict.fromkeys(others, "")}
+    change_suite(budgets, methods=methods, tuned_baseline="uniform, tuned, 60 s")
+    for name in others:
+        write_run(budgets, name, 1, 24.0)
+    drawn = looks_drawn(budgets)
+    assert list(drawn) == ["uniform", "mined", "uniform, tuned", "nerfstudio"]
+    assert drawn["mined"] == (MINER_COLOR, "-")
+    assert drawn["uniform"] == ("black", "-")
+    assert drawn["uniform, tuned"] == ("black", "--")
+    assert drawn["nerfstudio"] == ("#666666", "--")
+
+
+def looks_drawn(budgets: Path) -> dict[str, tuple[str, str]]:
+    """Colour and style of each line in the legend of the plot; all dashes are alike."""
+    panel = plot(read(budgets).study, [0.25, 1.0]).axes[0]
+    return {str(line.get_label()): (str(line.get_color()), line.get_linestyle()) for line in panel.lines}
