@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from softmining_nerfstudio.benchmark.report.devices import who_ran_what
+from softmining_nerfstudio.benchmark.report.devices import BUDGETS_NOTE, TIMES_NOTE, who_ran_what
+from softmining_nerfstudio.benchmark.report.reading import ResultsFolder
 from softmining_nerfstudio.benchmark.report.study import AXIS_NAMES, Study
 
 CLOCK_NOTE = (
@@ -25,16 +26,16 @@ NOTES = (
 )
 
 
-def about(record: dict[str, Any], study: Study) -> list[str]:
+def about(found: ResultsFolder) -> list[str]:
     """Settings, machine and command of the runs, one sentence a line."""
-    suite, seeds = record["suite"], record["suite"]["seeds"]
+    study, suite, seeds = found.study, found.record["suite"], found.record["suite"]["seeds"]
     return [
         f"{suite.get('title') or 'Benchmark'}: {_length(suite)}, {'seeds' if len(seeds) > 1 else 'seed'} "
         f"{', '.join(map(str, seeds))}, {len(study.runs)} finished runs; the reference is {study.baseline}"
         f"{_stock(suite, study)}; time is {AXIS_NAMES[study.clock]}.",
         *(["Fewer than three seeds: the range says little."] if len(seeds) < 3 else []),
-        *_sessions(record["sessions"]),
-        *who_ran_what(study),
+        *_sessions(found.record["sessions"]),
+        *who_ran_what(study, BUDGETS_NOTE if found.budgets else TIMES_NOTE),
     ]
 
 

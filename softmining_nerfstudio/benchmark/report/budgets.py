@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from softmining_nerfstudio.benchmark.report.devices import device_of
 from softmining_nerfstudio.benchmark.report.looks import PANEL, STYLE, looks_of
 from softmining_nerfstudio.benchmark.report.plots import save
 from softmining_nerfstudio.benchmark.report.reading import without_budget
@@ -37,7 +38,7 @@ def tables(study: Study, minutes: Sequence[float]) -> list[Table]:
     for scene in study.scenes:
         rows = [[method, *row(scene, method, minus=False)] for method in methods]
         rows += [[f"{method} minus {methods[0]}", *row(scene, method, minus=True)] for method in others]
-        found.append(Table(f"{scene}: final PSNR (dB) of a training of so many seconds", header, rows))
+        found.append(Table(f"{_headed(study, scene)}: final PSNR (dB) of a training of so many seconds", header, rows))
     return found
 
 
@@ -64,7 +65,7 @@ def plot(study: Study, minutes: Sequence[float]) -> Figure:
         panel.set_xscale("log")
         panel.set_xticks(seconds, [f"{each:g}" for each in seconds])
         panel.set_xticks([], minor=True)
-        panel.set(title=scene, xlabel="seconds of training", ylabel="final PSNR (dB)")
+        panel.set(title=_headed(study, scene), xlabel="seconds of training", ylabel="final PSNR (dB)")
         panel.legend(frameon=False, fontsize=7.5, loc="lower right")
     return figure
 
@@ -77,17 +78,32 @@ def named(study: Study) -> Study:
     return replace(study, baseline=baseline, tuned=tuned, methods=methods, stock=stock, runs={})
 
 
+def _headed(study: Study, scene: str) -> str:
+    """A scene's name, with the number of devices that its numbers mix."""
+    runs = (
+        run for run in study.runs if run.scene == scene and study.comparable(run, _reference(study, run), "seconds")
+    )
+    devices = {device_of(study.runs[run]) for run in runs}
+    return f"{scene}, on {len(devices)} devices" if len(devices) > 1 else scene
+
+
+def _reference(study: Study, run: Run) -> str:
+    """The baseline at the budget of a run."""
+    return without_budget(study.baseline) + run.method.removeprefix(without_budget(run.method))
+
+
 def _final(study: Study, scene: str, method: str, budget: float, *, minus: bool = False) -> SeedRange | None:
     """The final PSNR of whole views over seeds, or how far it is above the baseline's of the same seed.
 
-    A seed has a number if the baseline finished it too, on the same device: so all rows are of the same seeds.
+    A seed has a number if the baseline finished it too, on the same device: so no row has a seed or a device that the
+    baseline's row lacks.
     """
-    reference = budget_name(without_budget(study.baseline), budget)
 
     def psnr(run: Run) -> float | None:
         return (study.runs[run][-1].final or {}).get("psnr")
 
     def number(run: Run) -> Between | None:
+        reference = _reference(study, run)
         if not study.comparable(run, reference, "seconds"):
             return None
         mine, theirs = psnr(run), psnr(run._replace(method=reference)) if minus else 0.0

@@ -55,7 +55,7 @@ def report(
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
     if not budgets:
         console.print("\n".join([*verdicts(found.study), ""]))
-    console.print("\n".join(about(found.record, found.study)), end="\n\n")
+    console.print("\n".join(about(found)), end="\n\n")
     for table in tables:
         console.print(_for_terminal(table), end="\n\n")
     console.print("\n".join(notes(found.record)))
@@ -88,7 +88,7 @@ def _markdown(found: ResultsFolder, tables: Sequence[Table], plots: Sequence[str
         return f"| {' | '.join(cells)} |"
 
     parts = [] if found.budgets else [f"**{verdict}**" for verdict in verdicts(found.study)]
-    parts.append("\n\n".join(about(found.record, found.study)))
+    parts.append("\n\n".join(about(found)))
     for table in tables:
         rule = ["---", *["---:"] * (len(table.header) - 1)]
         parts.append(f"**{table.title}**\n\n" + "\n".join(map(row, [table.header, rule, *table.rows])))

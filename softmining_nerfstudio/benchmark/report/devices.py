@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from softmining_nerfstudio.benchmark.report.study import Study
 from softmining_nerfstudio.benchmark.results import Measurement
 
-NOTE = (
+TIMES_NOTE = (
     "Times of different devices are not compared. A run whose reference trained on another device has no number there, "
     "and the plots over time and the renders at equal time show the device with most runs of the baseline."
 )
-
+BUDGETS_NOTE = (
+    "A faster device trains more steps in the same seconds, so medians and lines over several devices mix them. Each "
+    "gain is that of two runs on one device."
+)
 
 UNNAMED = "A device that the measurements do not name"
 
@@ -21,8 +24,11 @@ def device_of(measured: Sequence[Measurement]) -> str | None:
     return ", then ".join(dict.fromkeys(m.device for m in measured if m.device is not None)) or None
 
 
-def who_ran_what(study: Study) -> list[str]:
-    """A line for each device: its scenes, seeds and methods. Nothing where no measurement tells."""
+def who_ran_what(study: Study, note: str = TIMES_NOTE) -> list[str]:
+    """A line for each device, its scenes, seeds and methods, and a note if there are several.
+
+    Nothing where no measurement tells.
+    """
     found: dict[str, dict[tuple[str, int], list[str]]] = {}
     for run, measured in study.runs.items():
         device = device_of(measured) or UNNAMED
@@ -33,7 +39,7 @@ def who_ran_what(study: Study) -> list[str]:
     for device, groups in found.items():
         parts = [f"{scene}, seed {seed} ({_named(study, names)})" for (scene, seed), names in groups.items()]
         lines.append(f"{device} trained {'; '.join(parts)}.")
-    return [*lines, NOTE]
+    return [*lines, note]
 
 
 def _named(study: Study, methods: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """What a budget buys: the report on a suite whose runs last for minutes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,18 +69,36 @@ def test_the_plot_is_written_and_linked(budgets: Path) -> None:
         assert text in svg
 
 
+def on_devices(folder: Path, device: Callable[[str, int], str], faster: float = 0.0) -> None:
+    """Say which device trained a method and seed. Those on "fast" end with a higher PSNR."""
+    path, lines = folder / "measurements.jsonl", []
+    for line in map(json.loads, path.read_text().splitlines()):
+        name = device(line["method"], line["seed"])
+        final = line["final"] and {"psnr": line["psnr"] + (faster if name == "fast" else 0)}
+        lines.append(json.dumps(line | {"device": name, "final": final}) + "\n")
+    path.write_text("".join(lines))
+
+
 def test_what_another_device_trained_is_left_out(budgets: Path) -> None:
     """Seed 3 mined on a faster one."""
-    path = budgets / "measurements.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for line in lines:
-        fast = line["seed"] == 3 and line["method"].startswith("mined")
-        line |= {"device": "fast" if fast else "slow", "final": line["final"] and {"psnr": line["psnr"] + 5 * fast}}
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    on_devices(budgets, lambda name, seed: "fast" if seed == 3 and name.startswith("mined") else "slow", faster=5.0)
     markdown = markdown_of(budgets)
     assert cells(markdown, TABLE, "mined")["15 s"] == "22.95 (22.90 to 23.00; 2 of 3)"
     assert cells(markdown, TABLE, "mined minus uniform")["15 s"] == "+3.00 (2 of 3)"
     assert "fast trained chair, seed 3 (mined, 15 s, mined, 60 s)" in markdown
+
+
+def test_numbers_of_several_devices_are_said_to_be(budgets: Path) -> None:
+    """One device for each budget; a third one, whose numbers are left out, mined seed 3."""
+    on_devices(budgets, lambda name, seed: "third" if seed == 3 and "mined" in name else name.split(", ")[1])
+    markdown = markdown_of(budgets)
+    assert "chair, on 2 devices: final PSNR (dB) of a training of so many seconds" in markdown
+    assert "A faster device trains more steps in the same seconds" in markdown
+    assert "renders at equal time" not in markdown
+    assert plot(read(budgets).study, [0.25, 1.0]).axes[0].get_title() == "chair, on 2 devices"
+    on_devices(budgets, lambda name, seed: "slow")
+    assert "A faster device" not in markdown_of(budgets)
+    assert f"**{TABLE}" in markdown_of(budgets)
 
 
 def test_a_report_needs_no_run_of_the_longest_budget(budgets: Path) -> None:
