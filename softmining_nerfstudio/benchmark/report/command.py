@@ -58,7 +58,7 @@ def report(
     console.print("\n".join(about(found)), end="\n\n")
     for table in tables:
         console.print(_for_terminal(table), end="\n\n")
-    console.print("\n".join(notes(found.record)))
+    console.print("\n".join(notes(found)))
     if found.missing:
         console.print("\n".join(["", "Left out:", *found.missing]))
     drawn: list[Path] = []
@@ -92,7 +92,7 @@ def _markdown(found: ResultsFolder, tables: Sequence[Table], plots: Sequence[str
     for table in tables:
         rule = ["---", *["---:"] * (len(table.header) - 1)]
         parts.append(f"**{table.title}**\n\n" + "\n".join(map(row, [table.header, rule, *table.rows])))
-    parts.append("\n".join(f"- {note}" for note in notes(found.record)))
+    parts.append("\n".join(f"- {note}" for note in notes(found)))
     if found.missing:
         parts.append("Left out:\n\n" + "\n".join(f"- {run}" for run in found.missing))
     parts += [f"![{Path(path).stem}]({path})" for path in plots if not path.endswith(".svg")]

@@ -11,7 +11,7 @@ TIMES_NOTE = (
     "Times of different devices are not compared. A run whose reference trained on another device has no number there, "
     "and the plots over time and the renders at equal time show the device with most runs of the baseline."
 )
-BUDGETS_NOTE = (
+MIXED_NOTE = (
     "A faster device trains more steps in the same seconds, so medians and lines over several devices mix them. Each "
     "gain is that of two runs on one device."
 )

@@ -62,6 +62,15 @@ def test_the_table_has_a_column_for_each_budget_and_the_gain_seed_by_seed(budget
     }
 
 
+def test_the_notes_are_on_the_numbers_of_the_table(budgets: Path) -> None:
+    change_suite(budgets, final_views=5)
+    markdown = markdown_of(budgets)
+    assert "12 finished runs; the reference is uniform.\n" in markdown
+    assert markdown.endswith("- Final PSNR is a mean over 5 whole held-out views (all, where there are fewer).\n")
+    for other in ("Speed-up", "Gain at equal time", "Means over scenes", "after a number of steps", "CPU time"):
+        assert other not in markdown
+
+
 def test_the_plot_is_written_and_linked(budgets: Path) -> None:
     assert "![budgets](results/plots/budgets.png)" in markdown_of(budgets, plots=budgets / "plots")
     svg = (budgets / "plots" / "budgets.svg").read_text()

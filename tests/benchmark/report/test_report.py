@@ -73,6 +73,7 @@ def test_the_mean_over_scenes_is_taken_seed_by_seed(tmp_path: Path) -> None:
     markdown = markdown_of(folder)
     assert cells(markdown, "mean over 2 scenes: PSNR", "mined")["after 400"] == "30.50 (30.40 to 30.60)"
     assert cells(markdown, "mean over 2 scenes: Speed-up to", "mined")["to uniform's PSNR, steps"] == "2.00"
+    assert "Means over scenes: seed by seed" in markdown
     with pytest.raises(StopIteration):  # it has not finished all scenes
         cells(markdown, "mean over 2 scenes: Speed-up to", "tuned")
 

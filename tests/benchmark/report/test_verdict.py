@@ -96,6 +96,15 @@ def test_as_many_steps_are_equally_soon(tmp_path: Path, monkeypatch) -> None:
     assert "equally soon in steps and in time; final" in verdicts(found)[0]
 
 
+def test_a_report_on_a_single_run_of_one_scene_says_so(folder: Path, tmp_path: Path) -> None:
+    write_suite(tmp_path / "single")
+    write_run(tmp_path / "single", "chair", "uniform", 1)
+    markdown = markdown_of(tmp_path / "single")
+    assert "seeds 1, 2, 3, 1 finished run; the reference is uniform; time is wall-clock." in markdown
+    assert "12 finished runs;" in markdown_of(folder)
+    assert "Means over scenes" not in markdown
+
+
 def test_each_scene_has_a_verdict_on_its_seeds(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     write_suite(folder, ("chair", "fern"))
