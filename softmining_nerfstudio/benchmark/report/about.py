@@ -64,7 +64,7 @@ def _sessions(sessions: Sequence[dict[str, Any]]) -> list[str]:
         label = f"Session {number}: " if len(sessions) > 1 else ""
         now = {key: value for key, value in (session.get("environment") or {}).items() if value is not None}
         changed = [f"{key} {value}" for key, value in now.items() if machine.get(key) != value]
-        changed += [f"no {key}" for key in machine.keys() - now.keys()]
+        changed += [f"no {key}" for key in machine if key not in now]
         lines += [f"{label}Measured with {', '.join(changed)}."] if changed else []
         for key in ("command", "data"):
             if session.get(key) != before.get(key):

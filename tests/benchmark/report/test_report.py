@@ -135,6 +135,14 @@ def test_sessions_are_told_where_they_differ(folder: Path) -> None:
     assert "3 whole held-out views" in markdown
 
 
+def test_what_a_later_session_does_not_tell_is_listed_in_order(folder: Path) -> None:
+    record = json.loads((folder / "suite.json").read_text())
+    told = dict.fromkeys(("cpu", "cores", "threads", "system", "python", "torch", "nerfstudio"), "1")
+    record["sessions"] = [{"environment": told}, {"environment": {}}]
+    (folder / "suite.json").write_text(json.dumps(record))
+    assert f"Session 2: Measured with {', '.join(f'no {key}' for key in told)}.\n" in markdown_of(folder)
+
+
 @pytest.mark.parametrize("text", ['{"suite": {"steps"', "[]", '{"suite": {}, "sessions": []}', '{"suite": 3}', "{}"])
 def test_a_damaged_suite_is_named(folder: Path, text: str) -> None:
     (folder / "suite.json").write_text(text)
