@@ -10,8 +10,9 @@ from hand_worked import CURVES, SECONDS, markdown_of, write_run, write_suite
 from softmining_nerfstudio.benchmark.report.command import report
 from softmining_nerfstudio.benchmark.report.reading import read
 from softmining_nerfstudio.benchmark.report.speedup import Between, exactly
-from softmining_nerfstudio.benchmark.report.study import Study
+from softmining_nerfstudio.benchmark.report.study import STOCK, Study
 from softmining_nerfstudio.benchmark.report.verdict import verdicts, worded
+from softmining_nerfstudio.benchmark.run import suite_file
 
 ABOVE = "On chair mined reached uniform's final PSNR 2.0 times sooner in steps, 1.6 in time; final +2.5 dB; 3 seeds."
 
@@ -134,3 +135,11 @@ def test_nerfstudios_own_row_is_a_second_reference(folder: Path, monkeypatch) ->
     markdown = markdown_of(folder)
     assert "the reference is uniform, and nerfstudio is nerfacto-lite as nerfstudio trains it" in markdown
     assert "to nerfstudio's PSNR, steps" in markdown
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[3] / "configs").glob("*.toml")), ids=lambda path: path.stem
+)
+def test_the_suites_of_the_package_name_nerfstudios_own_row_so(path: Path) -> None:
+    rows = [name for name, words in suite_file.load(path).methods.items() if words.startswith("nerfacto")]
+    assert not rows or rows[0] == STOCK
