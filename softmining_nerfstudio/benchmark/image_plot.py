@@ -42,7 +42,7 @@ class ImageCost:
     anonymous: int
     """Largest number of those that no file backs."""
     above: int
-    """Of these, what the same program takes beyond training on images of a few pixels."""
+    """Anonymous bytes beyond those of the same program on images of a few pixels."""
     first: float
     """Seconds from the start of the process to the end of the first step, imports included."""
     step: float
