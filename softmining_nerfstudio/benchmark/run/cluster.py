@@ -49,6 +49,7 @@ class ClusterWorkers:
     Args:
         address: Of the cluster's head, as HOST:PORT; auto: the cluster that this machine belongs to.
         folder: Of the results.
+        order: Of the methods, see `turns.Turns`.
         paths: What every node has to have.
         jobs: Most runs at the same time; None: as many as the nodes take.
 
@@ -60,6 +61,7 @@ class ClusterWorkers:
         self,
         address: str,
         folder: Path,
+        order: Sequence[str],
         paths: Sequence[str] = (),
         measured: Sequence[Measurement] = (),
         jobs: int | None = None,
@@ -78,7 +80,7 @@ class ClusterWorkers:
             raise
         self._jobs = min(jobs or sys.maxsize, sum(node.runs for node in self._nodes))
         named = [replace(m, device=m.device.rpartition(ON)[2]) for m in measured if m.device is not None]
-        self._turns = Turns([place for node in self._nodes for place in node.places], named)
+        self._turns = Turns([place for node in self._nodes for place in node.places], order, named)
 
     @property
     def about(self) -> dict[str, Any]:

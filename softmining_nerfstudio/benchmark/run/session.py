@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 STOPPED = 130
 """The exit status after Ctrl-C."""
-Hire = Callable[[Path, Sequence[Measurement]], "Workers"]
-"""Gets whatever trains the runs, for a results folder and the measurements that are there."""
+Hire = Callable[[Suite, Path, Sequence[Measurement]], "Workers"]
+"""Gets whatever trains the runs of a suite, for a results folder and the measurements that are there."""
 
 
 def here(jobs: int | None, lend: bool = True) -> Hire:
@@ -33,14 +33,15 @@ def here(jobs: int | None, lend: bool = True) -> Hire:
         lend: See `turns.Turns`.
     """
 
-    def hire(folder: Path, measured: Sequence[Measurement]) -> Workers:
+    def hire(suite: Suite, folder: Path, measured: Sequence[Measurement]) -> Workers:
         from softmining_nerfstudio.benchmark.devices import all_devices  # torch takes seconds to import
         from softmining_nerfstudio.benchmark.run.local import LocalWorkers
         from softmining_nerfstudio.benchmark.run.turns import Turns
 
         del folder
         devices = all_devices()
-        turns = Turns([device.name for device in devices], measured, lend)
+        order = [suite.baseline, *suite.methods]
+        turns = Turns([device.name for device in devices], order, measured, lend)
         return LocalWorkers(devices, jobs or len(devices), turns)
 
     return hire
@@ -54,10 +55,11 @@ def on_cluster(address: str, paths: Sequence[str], jobs: int | None) -> Hire:
         jobs: Most runs at the same time; None: as many as it takes.
     """
 
-    def hire(folder: Path, measured: Sequence[Measurement]) -> Workers:
+    def hire(suite: Suite, folder: Path, measured: Sequence[Measurement]) -> Workers:
         from softmining_nerfstudio.benchmark.run.cluster import ClusterWorkers
 
-        return ClusterWorkers(address, folder, paths, measured, jobs)
+        order = [suite.baseline, *suite.methods]
+        return ClusterWorkers(address, folder, order, paths, measured, jobs)
 
     return hire
 
@@ -77,7 +79,7 @@ def train(
     with runner.alone(folder):
         results.repair(folder)
         waiting, measured = runner.pending(tasks, folder)
-        workers = hire(folder, measured)
+        workers = hire(suite, folder, measured)
         try:
             plan.record_suite(suite, [task.run for task in tasks], data, folder, environment() | workers.about)
             finished = f"{len(tasks) - len(waiting)} of {len(tasks)} runs are finished"

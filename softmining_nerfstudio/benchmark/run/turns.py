@@ -13,16 +13,21 @@ class Turns:
 
     Args:
         devices: All of them.
+        order: The methods, the baseline first. The last one is lent first: the times of a lent run are lost, and with
+            the baseline's those of all others.
         measured: Measurements of earlier sessions. Their scenes and seeds go on where they were, if that is among them.
-        lend: Whether a device that would idle takes the last run of another one. The steps of that run still compare.
+        lend: Whether a device that would idle takes a run of another one. The steps of that run still compare.
     """
 
-    def __init__(self, devices: Collection[str], measured: Iterable[Measurement] = (), lend: bool = True) -> None:
+    def __init__(
+        self, devices: Collection[str], order: Sequence[str], measured: Iterable[Measurement] = (), lend: bool = True
+    ) -> None:
+        self._order, self._lend = [*order], lend
         self._owner = {(m.scene, m.seed): m.device for m in measured if m.device in devices}
-        self._lend = lend
 
     def take(self, waiting: list[Task], roomy: Sequence[str]) -> tuple[Task, str] | None:
-        """Take a run off the list: of a scene and seed that one of these devices owns, or else of nobody's.
+        """Take the next run for a free device: one of a scene and seed that it owns, else of one that nobody owns, else
+        one lent by a busy device.
 
         Args:
             roomy: The devices with most room. They own what they begin.
@@ -32,7 +37,8 @@ class Turns:
         """
         own = [(task, owner) for task in waiting if (owner := self._owner.get((task.scene, task.seed))) in roomy]
         free = [(task, roomy[0]) for task in waiting if (task.scene, task.seed) not in self._owner]
-        lent = [(task, roomy[0]) for task in waiting[::-1] if self._lend]
+        lendable = sorted(waiting, key=lambda task: self._order.index(task.method)) if self._lend else []
+        lent = [(task, roomy[0]) for task in lendable[::-1]]
         for task, device in [*own, *free, *lent]:
             self._owner.setdefault((task.scene, task.seed), device)
             waiting.remove(task)

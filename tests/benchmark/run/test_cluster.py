@@ -55,6 +55,7 @@ for step in range(start + 10 if found else 0, {STEPS} + 1, 10):
 """
 MARK = b"begins at {start}"
 """What the command of a stand-in has."""
+ORDER = ("keeps", "forgets", "fast", "broken")
 PROGRAM = (sys.executable, "-c", STAND_IN)
 
 
@@ -89,7 +90,7 @@ def tasks(folder: Path, *methods: str) -> list[Task]:
 
 def train(cluster: Any, folder: Path, *methods: str) -> list[results.Failure]:
     waiting, measured = runner.pending(tasks(folder, *methods), folder)
-    workers = ClusterWorkers(cluster.address, folder, [str(folder)], measured, program=PROGRAM)
+    workers = ClusterWorkers(cluster.address, folder, ORDER, [str(folder)], measured, program=PROGRAM)
     try:
         return runner.execute(waiting, folder, workers, Console(quiet=True))
     finally:
@@ -182,7 +183,7 @@ def test_the_methods_of_a_seed_share_one_of_a_nodes_gpus(head: Any, tmp_path: Pa
             for seed in (1, 2)
             for method in ("keeps", "fast", "forgets")
         ]
-        workers = ClusterWorkers(head.address, tmp_path, program=PROGRAM)
+        workers = ClusterWorkers(head.address, tmp_path, ORDER, program=PROGRAM)
         try:
             assert runner.execute(made, tmp_path, workers, Console(quiet=True)) == []
         finally:
@@ -198,11 +199,11 @@ def test_a_node_with_another_commit_is_refused(cluster: Any, tmp_path: Path, mon
     other = {**environment(), "commit": "0123456789ab"}
     monkeypatch.setattr("softmining_nerfstudio.benchmark.run.nodes.environment", lambda: other)
     with pytest.raises(ClusterError, match=r"the node .* has commit .*; expected 0123456789ab, as here"):
-        ClusterWorkers(cluster.address, tmp_path, program=PROGRAM)
+        ClusterWorkers(cluster.address, tmp_path, ORDER, program=PROGRAM)
 
 
 def test_a_session_has_the_environment_of_a_node(cluster: Any, tmp_path: Path) -> None:
-    workers = ClusterWorkers(cluster.address, tmp_path, program=PROGRAM)
+    workers = ClusterWorkers(cluster.address, tmp_path, ORDER, program=PROGRAM)
     try:
         assert workers.about.items() >= {"torch": environment()["torch"], "threads": 1, "jobs": 1}.items()
         assert workers.about["cluster"].count("(1 at a time)") == 2
@@ -226,4 +227,4 @@ def test_a_run_that_is_lost_too_often_fails(cluster: Any, tmp_path: Path, monkey
 
 def test_a_node_without_the_data_is_named_before_anything_trains(cluster: Any, tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"the node .* has no /nowhere/fern; expected the data there"):
-        ClusterWorkers(cluster.address, tmp_path, ["/nowhere/fern"], program=PROGRAM)
+        ClusterWorkers(cluster.address, tmp_path, ORDER, ["/nowhere/fern"], program=PROGRAM)

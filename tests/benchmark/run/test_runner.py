@@ -55,7 +55,7 @@ def task(method: str, folder: Path) -> Task:
 def execute(folder: Path, *methods: str, jobs: int = 1) -> list[results.Failure]:
     tasks, measured = runner.pending([task(method, folder) for method in methods], folder)
     program = (sys.executable, "-c", STAND_IN)
-    workers = LocalWorkers([Device("a processor", None)], jobs, Turns(measured), program)
+    workers = LocalWorkers([Device("a processor", None)], jobs, Turns(["a processor"], methods, measured), program)
     try:
         return runner.execute(tasks, folder, workers, Console(quiet=True))
     finally:
