@@ -124,8 +124,8 @@ def waiting(*seeds: int) -> list[Task]:
     return [Task("ball", method, seed, [], "", 100, 50, 10, 1, None, 1) for seed in seeds for method in ("a", "b")]
 
 
-def measured_on(device: str) -> results.Measurement:
-    return results.Measurement("ball", "uniform", 1, 100, 1.0, 1.0, 20.0, 1, final={"psnr": 1.0}, device=device)
+def measured_on(device: str, method: str = "a") -> results.Measurement:
+    return results.Measurement("ball", method, 1, 100, 1.0, 1.0, 20.0, 1, device=device)
 
 
 def test_a_seed_goes_on_where_an_earlier_session_trained_it() -> None:
@@ -135,6 +135,24 @@ def test_a_seed_goes_on_where_an_earlier_session_trained_it() -> None:
         (waiting(2)[0], "A100"),
         (waiting(1)[0], "T4"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        ({"b": "T4", "c": "A100"}, {"b": "T4", "c": "A100"}),  # each goes on where its checkpoint's times are
+        ({"a": "A100", "b": "T4", "c": "T4"}, {"d": "A100"}),
+        ({"b": "A100", "c": "A100", "d": "T4"}, {"a": "A100"}),
+    ],
+)
+def test_a_run_goes_on_where_it_was_and_the_others_of_its_seed_where_the_baseline_was(
+    measured: dict[str, str], expected: dict[str, str]
+) -> None:
+    """Or where most of them were, if the baseline was nowhere."""
+    turns = Turns(["A100", "T4"], [*"abcd"], [measured_on(device, method) for method, device in measured.items()])
+    tasks = [Task("ball", method, 1, [], "", 100, 50, 10, 1, None, 1) for method in expected]
+    taken = {task.method: device for task, device in (turns.take(tasks, ["T4", "A100"]) or () for _ in expected)}
+    assert taken == expected
 
 
 def test_a_device_that_is_gone_owns_nothing() -> None:
