@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -12,13 +11,14 @@ import torch
 
 from softmining_nerfstudio import __version__
 from softmining_nerfstudio.benchmark.devices import all_devices, processor
+from softmining_nerfstudio.training.threads import own_cores
 
 
 def environment() -> dict[str, str | int | None]:
     """Processor, GPU and versions, for `suite.json`."""
     return {
         "cpu": processor(),
-        "cores": os.cpu_count(),
+        "cores": len(own_cores()),
         "threads": torch.get_num_threads(),
         "gpu": ", ".join(device.name for device in all_devices() if device.entry is not None) or None,
         "system": platform.platform(),

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Collection
 
 import torch
 
 LOOK = 0.5
 """Seconds for which the cores are looked at."""
+
+
+def own_cores() -> Collection[int]:
+    """The numbers of the cores that this process may use."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
 
 
 @functools.cache
@@ -21,8 +27,7 @@ def idle_cores() -> int:
     import psutil  # not when nerfstudio looks what plugins there are
 
     busy = psutil.cpu_percent(LOOK, percpu=True)
-    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(busy))
-    return max(1, round(sum(1 - busy[core] / 100 for core in own if core < len(busy))))
+    return max(1, round(sum(1 - busy[core] / 100 for core in own_cores() if core < len(busy))))
 
 
 def leave_busy_cores_alone() -> int:

@@ -91,6 +91,12 @@ def test_a_run_names_its_device_as_the_listing_does(monkeypatch: pytest.MonkeyPa
     assert environment()["gpu"] is None
 
 
+def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
+    assert environment()["cores"] == 2
+
+
 def trained_on(folder: Path, methods: list[str], seeds: list[int], jobs: int) -> dict[tuple[str, int], str]:
     """The CUDA_VISIBLE_DEVICES that each run had."""
     tasks = [
@@ -201,7 +207,7 @@ def test_the_method_that_stands_last_is_lent_and_the_baseline_is_not() -> None:
 @pytest.mark.parametrize(("asked", "threads"), [("4,2", "4"), ("0", "1"), ("many", "1"), (" 3 ", "3")])
 def test_threads_are_as_openmp_takes_them(asked: str, threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert local.threads(10**6) == threads
+    assert local.threads(10**6, on_gpus=False) == threads
 
 
 def test_a_measurement_without_a_device_can_still_be_read(tmp_path: Path) -> None:

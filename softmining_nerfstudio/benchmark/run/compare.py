@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,6 +54,7 @@ def compare(
     from softmining_nerfstudio.benchmark.run import plan
     from softmining_nerfstudio.benchmark.run.live_plot import LivePlot
     from softmining_nerfstudio.benchmark.run.own_data import look_at, suite_of
+    from softmining_nerfstudio.training.threads import own_cores
 
     command.require_count("--steps", steps)
     command.require_count("--jobs", jobs)
@@ -69,7 +69,7 @@ def compare(
     console.print(f"Comparing {suite.title}, {length}{side}.", markup=False, soft_wrap=True)
 
     gpus = [device for device in all_devices() if device.entry is not None]
-    own = jobs or (min(len(gpus), len(suite.seeds)) if gpus else min(os.cpu_count() or 1, len(suite.methods)))
+    own = jobs or (min(len(gpus), len(suite.seeds)) if gpus else min(len(own_cores()), len(suite.methods)))
     tasks = plan.checked(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), None, folder)
     if save_suite is not None:
         _save(asked, save_suite)

@@ -12,6 +12,10 @@ from softmining_nerfstudio.benchmark.results import Failure
 from softmining_nerfstudio.benchmark.run.process import TRAINING, Child
 from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.benchmark.run.turns import Turns
+from softmining_nerfstudio.training.threads import own_cores
+
+MOST_THREADS_ON_GPU = 4
+"""Of a run whose model is on a GPU. With 16 its steps took longer, see configs/results.md."""
 
 
 class LocalWorkers:
@@ -23,12 +27,13 @@ class LocalWorkers:
 
     def __init__(self, devices: Sequence[Device], jobs: int, turns: Turns, program: Sequence[str] = TRAINING) -> None:
         self._devices, self._jobs, self._turns, self._program = devices, jobs, turns, program
+        self._threads = threads(jobs, on_gpus=devices[0].entry is not None)
         self._children: list[tuple[Device, Child]] = []
 
     @property
     def about(self) -> dict[str, Any]:
         """What a session records of them: runs at the same time, and threads of each."""
-        return {"threads": threads(self._jobs), "jobs": self._jobs}
+        return {"threads": self._threads, "jobs": self._jobs}
 
     @property
     def current(self) -> list[Task]:
@@ -45,7 +50,7 @@ class LocalWorkers:
             if taken is None:
                 return
             task, device = taken[0], roomy[taken[1]]
-            environment = {"OMP_NUM_THREADS": threads(self._jobs), **device.environment}
+            environment = {"OMP_NUM_THREADS": self._threads, **device.environment}
             self._children.append((device, Child.start(task, environment, self._program)))
 
     def ended(self) -> Iterator[tuple[Task, Failure | None]]:
@@ -61,9 +66,10 @@ class LocalWorkers:
             child.stop()
 
 
-def threads(jobs: int) -> str:
-    """Threads of each process: OMP_NUM_THREADS, or its share of the cores."""
-    return str(threads_asked_for() or max(1, (os.cpu_count() or 1) // jobs))
+def threads(jobs: int, on_gpus: bool) -> str:
+    """Threads of each process: OMP_NUM_THREADS, or its share of the cores, on a GPU at most MOST_THREADS_ON_GPU."""
+    share = max(1, len(own_cores()) // jobs)
+    return str(threads_asked_for() or (min(share, MOST_THREADS_ON_GPU) if on_gpus else share))
 
 
 def threads_asked_for() -> int | None:

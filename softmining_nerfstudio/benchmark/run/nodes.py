@@ -11,7 +11,7 @@ from typing import Any
 from softmining_nerfstudio.benchmark.environment import environment
 from softmining_nerfstudio.benchmark.errors import ClusterError
 from softmining_nerfstudio.benchmark.run import node as on_node
-from softmining_nerfstudio.benchmark.run.local import threads_asked_for
+from softmining_nerfstudio.benchmark.run.local import MOST_THREADS_ON_GPU, threads_asked_for
 
 INSTALL = "pip install '.[cluster]' in the folder of this package"
 SAME = ("softmining-nerfstudio", "commit")
@@ -78,7 +78,7 @@ def nodes_of(ray: Any) -> list[Node]:
         host, there = each["NodeManagerHostname"], each["Resources"]
         name = host if hosts[host] == 1 else f"{host}-{each['NodeID'][:6]}"
         cores, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
-        threads = asked or (1 if kind == "CPU" else max(1, cores // max(1, gpus)))
+        threads = asked or (1 if kind == "CPU" else max(1, min(MOST_THREADS_ON_GPU, cores // max(1, gpus))))
         if kind == "GPU" and gpus:
             nodes.append(Node(each["NodeID"], name, gpus, threads, {"num_gpus": 1, "num_cpus": 0}))
         elif kind == "CPU" and cores >= threads:

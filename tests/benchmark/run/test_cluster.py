@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from rich.console import Console
 from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.environment import environment
 from softmining_nerfstudio.benchmark.errors import ClusterError
-from softmining_nerfstudio.benchmark.run import runner
+from softmining_nerfstudio.benchmark.run import nodes, runner
 from softmining_nerfstudio.benchmark.run.task import Task
 
 ray = pytest.importorskip("ray")
@@ -26,6 +27,7 @@ STEPS = 60
 STAND_IN = f"""
 import json, os, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from softmining_nerfstudio.benchmark.results import Measurement, append, load
 task = json.loads(sys.argv[1])
 folder = Path(task["folder"])
@@ -193,6 +195,13 @@ def test_the_methods_of_a_seed_share_one_of_a_nodes_gpus(head: Any, tmp_path: Pa
     found = {(m.seed, m.device) for m in results.load(tmp_path)[0]}
     assert sorted(seed for seed, _ in found) == [1, 2]
     assert sorted(str(device).partition(" on ")[0] for _, device in found) == ["0", "1"]
+
+
+@pytest.mark.parametrize(("gpus", "threads"), [(1, 4), (4, 2), (16, 1)])
+def test_a_run_on_a_gpu_has_at_most_four_threads(gpus: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    there = {"Alive": True, "NodeManagerHostname": "host", "NodeID": "1", "Resources": {"CPU": 8.0, "GPU": gpus}}
+    assert [node.threads for node in nodes.nodes_of(SimpleNamespace(nodes=lambda: [there]))] == [threads]
 
 
 def test_a_node_with_another_commit_is_refused(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

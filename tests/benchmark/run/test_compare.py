@@ -1,6 +1,7 @@
 """A comparison on a user's own data, and the suite that it can be saved as."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 
 from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.errors import SuiteError
-from softmining_nerfstudio.benchmark.run import command, local, plan, suite_file
+from softmining_nerfstudio.benchmark.run import command, local, plan, session, suite_file
 from softmining_nerfstudio.benchmark.run.compare import compare, set_apart
 from softmining_nerfstudio.benchmark.run.configuration import configure, parse
 from softmining_nerfstudio.benchmark.run.own_data import LONGEST_SIDE, Capture, look_at, suite_of
@@ -165,6 +166,18 @@ def test_a_comparison_whose_baseline_fails_says_so(
     monkeypatch.setattr(local.LocalWorkers.__init__, "__defaults__", (broken,))
     assert compare(data=blender_scene, steps=20, output=tmp_path) == 1
     assert "no run of the baseline uniform is finished" in capsys.readouterr().out
+
+
+def test_no_more_methods_train_at_once_than_there_are_cores(
+    blender_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(jobs: int, lend: bool) -> None:
+        raise SuiteError(f"{jobs} at once, {lend}")
+
+    monkeypatch.setattr(session, "here", here)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1}, raising=False)
+    with pytest.raises(SuiteError, match="1 at once, False"):
+        compare(data=blender_scene, output=tmp_path)
 
 
 def test_a_comparison_reports_and_its_saved_suite_trains_the_same(

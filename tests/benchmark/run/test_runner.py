@@ -14,7 +14,7 @@ from softmining_nerfstudio.benchmark import results
 from softmining_nerfstudio.benchmark.devices import Device
 from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.run import runner
-from softmining_nerfstudio.benchmark.run.local import LocalWorkers, threads
+from softmining_nerfstudio.benchmark.run.local import LocalWorkers
 from softmining_nerfstudio.benchmark.run.process import Child
 from softmining_nerfstudio.benchmark.run.task import Task
 from softmining_nerfstudio.benchmark.run.turns import Turns
@@ -146,10 +146,19 @@ def test_two_runners_do_not_share_a_folder(tmp_path: Path) -> None:
             pass
 
 
-def test_jobs_share_the_cores_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+@pytest.mark.parametrize(("entry", "shares"), [(None, ["8", "2", "1"]), ("0", ["4", "2", "1"])])
+def test_jobs_share_the_cores_that_they_may_use_unless_told_otherwise(
+    entry: str | None, shares: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run on a GPU is slower with more than four threads."""
+
+    def threads(jobs: int) -> str:
+        return LocalWorkers([Device("it", entry)], jobs, Turns(["it"], ["a"])).about["threads"]
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert [threads(jobs) for jobs in (1, 3, 20)] == ["8", "2", "1"]
+    assert [threads(jobs) for jobs in (1, 3, 20)] == shares
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert threads(3) == "5"
 
