@@ -49,6 +49,8 @@ class Measurement:
     """Paths of the pictures of rays and walkers in the first training image; relative to the results folder."""
     device: str | None = None
     """The device that trained up to here. Times of different devices do not compare."""
+    threads: int | None = None
+    """Torch's threads, where times compare only among equals; None: unknown."""
 
     @property
     def run(self) -> Run:

@@ -93,6 +93,7 @@ def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
     assert not failures
     assert measured[:2] == killed  # neither trained nor measured again
     assert [(m.run, m.step) for m in measured] == [(Run("ship", "lmc", 1), step) for step in (0, 10, 20)]
+    assert all(m.threads == 1 for m in measured)
     assert 0 == measured[0].seconds < measured[1].seconds < measured[2].seconds
     assert measured[2].final is not None
     assert {"psnr", "ssim"} <= measured[2].final.keys()

@@ -9,7 +9,6 @@ Over several scenes, a seed's number is the mean of its scenes' numbers, geometr
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -76,9 +75,9 @@ class Study:
         return sorted(set.intersection(*finished))
 
     def comparable(self, run: Run, reference: str, axis: Axis) -> bool:
-        """Whether the reference has finished the same scene and seed; for times, on the same device throughout."""
+        """Whether the reference has finished the same scene and seed; for times, if they compare."""
         other = run._replace(method=reference)
-        return other in self.runs and (axis == "step" or len(self._devices(run) | self._devices(other)) == 1)
+        return other in self.runs and (axis == "step" or self._times_compare(run, other))
 
     def ends_compare(self, run: Run, reference: str) -> bool:
         """Whether both ended after as many steps, or on the same device; trainings of so many minutes do the latter."""
@@ -87,17 +86,21 @@ class Study:
         as_many = self.runs[run][-1].step == self.runs[run._replace(method=reference)][-1].step
         return as_many or self.comparable(run, reference, "seconds")
 
-    def _devices(self, run: Run) -> set[str | None]:
-        return {m.device for m in self.runs[run]}
+    def _times_compare(self, *runs: Run) -> bool:
+        """Whether one device trained these runs throughout, with one number of threads as far as that is known."""
+        measured = [m for run in runs for m in self.runs[run]]
+        threads = {m.threads for m in measured if m.threads is not None}
+        return len({m.device for m in measured}) == 1 and len(threads) <= 1
 
     def on_one_device(self) -> Study:
         """The runs whose times compare: in each scene, those of the device with most runs of the baseline."""
         kept = {}
         for scene in self.scenes:
-            devices = {run: self._devices(run) for run in self.runs if run.scene == scene}
-            of_baseline = [one for run, (one, *more) in devices.items() if run.method == self.baseline and not more]
-            for device, _ in Counter(of_baseline).most_common(1):
-                kept |= {run: self.runs[run] for run, found in devices.items() if found == {device}}
+            runs = [run for run in self.runs if run.scene == scene]
+            of_baseline = [run for run in runs if run.method == self.baseline and self._times_compare(run)]
+            if of_baseline:
+                chosen = max(of_baseline, key=lambda one: sum(self._times_compare(one, run) for run in of_baseline))
+                kept |= {run: self.runs[run] for run in runs if self._times_compare(chosen, run)}
         scenes = tuple(scene for scene in self.scenes if scene in {run.scene for run in kept})
         return replace(self, runs=kept, scenes=scenes)
 

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from nerfstudio.scripts.train import train_loop
 from torch import Tensor
 
@@ -116,6 +117,7 @@ class MeasuredTrainer(SoftMiningTrainer):
             final=final,
             mined=mined or None,
             device=devices.name_of(self.clock.device),
+            threads=torch.get_num_threads(),
         )
         results.append(Path(task.folder), record)
         forget_peak_memory(self.clock.device)

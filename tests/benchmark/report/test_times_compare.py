@@ -1,5 +1,6 @@
 """Runs on several devices: steps compare, times only on one device."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from softmining_nerfstudio.benchmark.report import plots
 from softmining_nerfstudio.benchmark.report.reading import read
 from softmining_nerfstudio.benchmark.report.strip import at_equal_time, at_the_end, strip
 from softmining_nerfstudio.benchmark.report.verdict import verdicts
+from softmining_nerfstudio.benchmark.results import Run
 
 WHERE = {("uniform", 1): "A", ("uniform", 2): "B", ("uniform", 3): "A", ("mined", 1): "A", ("mined", 2): "A"}
 
@@ -113,6 +115,27 @@ def test_plots_over_time_show_one_device(folder: Path, monkeypatch: pytest.Monke
     markdown_of(folder, plots=folder / "plots")
     assert len(drawn["step"]) == len(WHERE)
     assert drawn["seconds"] == {*found.runs}
+
+
+@pytest.mark.parametrize(
+    ("threads", "compare"),
+    [({}, True), ({"mined": 4}, True), ({"uniform": 4, "mined": 4}, True), ({"uniform": 1, "mined": 4}, False)],
+)
+def test_times_compare_if_the_runs_had_as_many_threads_as_far_as_is_known(
+    threads: dict[str, int], compare: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    write_suite(folder)
+    for method in ("uniform", "mined"):
+        write_run(folder, "chair", method, 1, device="A")
+    path = folder / results.FILE_NAME
+    records = [json.loads(line) for line in path.open()]
+    path.write_text("".join(json.dumps({**r, "threads": threads.get(r["method"])}) + "\n" for r in records))
+    study = read(folder).study
+    run = Run("chair", "mined", 1)
+    assert study.comparable(run, "uniform", "step")
+    assert study.comparable(run, "uniform", "seconds") == compare
+    assert {run.method for run in study.on_one_device().runs} == {"uniform", *(["mined"] if compare else [])}
 
 
 def test_a_run_that_changed_its_device_has_no_time_to_compare(tmp_path: Path) -> None:
