@@ -58,10 +58,12 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise SuiteError(
                 f"another softmining-bench is at work in {folder}; wait for it, or use --output"
             ) from error
+        except OSError:  # a file system without locks
+            pass
         yield
 
 

@@ -1,5 +1,6 @@
 """Runs of a suite as processes: stand-ins that fail, are killed, or are stopped."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -144,6 +145,19 @@ def test_two_runners_do_not_share_a_folder(tmp_path: Path) -> None:
     with runner.alone(tmp_path), pytest.raises(SuiteError, match=tmp_path.name):
         with runner.alone(tmp_path):
             pass
+
+
+@pytest.mark.skipif(runner.fcntl is None, reason="nothing is locked here")
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_folder_that_cannot_be_locked_is_used_all_the_same(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(runner.fcntl, "flock", flock)
+    with runner.alone(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(("entry", "shares"), [(None, ["8", "2", "1"]), ("0", ["4", "2", "1"])])
