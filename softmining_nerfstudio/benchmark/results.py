@@ -150,4 +150,6 @@ def load(folder: Path) -> tuple[list[Measurement], list[Failure]]:
 def at_checkpoint(folder: Path, run: Run, checkpoint: Path) -> Measurement | None:
     """The measurement of a run at one of its checkpoints; None if there is none."""
     step = step_of(checkpoint)
-    return next((m for m in load(folder)[0] if m.run == run and step is not None and m.step == step + 1), None)
+    if step is None or not (folder / FILE_NAME).exists():
+        return None
+    return next((m for m in load(folder)[0] if m.run == run and m.step == step + 1), None)

@@ -116,6 +116,12 @@ def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
         load(tmp_path / "nothing")
 
 
+def test_a_checkpoint_without_measurements_has_none(tmp_path: Path) -> None:
+    assert results.at_checkpoint(tmp_path, measurement(0).run, Path("step-000000099.ckpt")) is None
+    append(tmp_path, measurement(100))
+    assert results.at_checkpoint(tmp_path, measurement(0).run, Path("step-000000099.ckpt")) == measurement(100)
+
+
 def test_progress_reads_the_file_again_only_when_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     monkeypatch.setattr(results, "load", lambda folder: loaded.append(folder) or load(folder))
