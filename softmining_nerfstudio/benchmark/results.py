@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -93,9 +94,15 @@ def _require_kinds(record: Measurement | Failure) -> None:
     Raises:
         TypeError: one is of another kind.
     """
-    for name, kind in get_type_hints(type(record)).items():
+    for name, kind in _kinds(type(record)).items():
         if not _fits(value := getattr(record, name), kind):
             raise TypeError(f"{name} is {value!r}; expected {getattr(kind, '__name__', kind)}")
+
+
+@functools.cache
+def _kinds(record: type) -> dict[str, Any]:
+    """The annotations of a record; evaluating them takes longer than reading a line."""
+    return get_type_hints(record)
 
 
 def _fits(value: object, kind: Any) -> bool:

@@ -122,6 +122,15 @@ def test_a_checkpoint_without_measurements_has_none(tmp_path: Path) -> None:
     assert results.at_checkpoint(tmp_path, measurement(0).run, Path("step-000000099.ckpt")) == measurement(100)
 
 
+def test_annotations_are_not_evaluated_again_for_each_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated, evaluate = [], results.get_type_hints
+    monkeypatch.setattr(results, "get_type_hints", lambda kind: evaluated.append(kind) or evaluate(kind))
+    for step in range(20):
+        append(tmp_path, measurement(step))
+    load(tmp_path)
+    assert len(evaluated) <= 1
+
+
 def test_progress_reads_the_file_again_only_when_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     monkeypatch.setattr(results, "load", lambda folder: loaded.append(folder) or load(folder))
