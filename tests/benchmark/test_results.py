@@ -131,6 +131,22 @@ def test_annotations_are_not_evaluated_again_for_each_line(tmp_path: Path, monke
     assert len(evaluated) <= 1
 
 
+def test_the_time_left_is_that_of_a_run_that_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has less done than before, and no pace until it measures again."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    append(tmp_path, measurement(100))
+    task = Task("chair", "lmc", 1, [], str(tmp_path), 200, 100, 10, 1, None, 1)
+    shown = progress.RunsProgress([task], tmp_path, Console(quiet=True))
+    notes = []
+    for step, seconds in ((0, 1), (50, 11)):
+        now[0] = seconds
+        append(tmp_path, measurement(step))
+        shown.show([task])
+        notes.append(shown._bars.tasks[0].fields["note"])
+    assert notes == ["", "0:00:33 left"]
+
+
 def test_progress_reads_the_file_again_only_when_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     monkeypatch.setattr(results, "load", lambda folder: loaded.append(folder) or load(folder))
