@@ -94,8 +94,11 @@ def measure(
             continue
         if way == "tiles":
             shutil.rmtree(folder / "tiles", ignore_errors=True)
-        elif way == "tiles, cold":
-            forget(folder / "tiles")
+        elif way.startswith("tiles"):
+            if not any((folder / "tiles").glob("*/*.tiles")):
+                run(folder / "made", folder / "tiles", way, steps)  # writes them
+            if way == "tiles, cold":
+                forget(folder / "tiles")
         numbers = run(folder / "made", folder / "tiles", way, steps)
         above = numbers["RssAnon"] - own["RssAnon"]
         found.append(

@@ -38,6 +38,35 @@ def test_what_does_not_fit_is_left_out_with_the_reason(
 
 
 @pytest.mark.parametrize(
+    ("ways", "starts"),
+    [
+        (("tiles, again",), 2),
+        (("tiles, cold", "tiles, again"), 3),
+        (("tiles", "tiles, again", "tiles, cold"), 3),
+        (("memory",), 1),
+    ],
+)
+def test_a_start_that_finds_tiles_is_measured_after_one_that_wrote_them(
+    ways: tuple[str, ...], starts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def run(data: Path, tiles: Path, way: str, steps: int) -> dict:
+        if data.name == "made":
+            found.append((way, tiles.exists()))
+            if way.startswith("tiles"):
+                (tiles / "abc").mkdir(parents=True, exist_ok=True)
+                (tiles / "abc" / "image.tiles").touch()
+        return {"VmRSS": 5, "RssAnon": 4, "first": 3, "step": 2, "draw": 1, "step_cpu": 2, "draw_cpu": 1}
+
+    monkeypatch.setattr(image_cost, "run", run)
+    records = image_cost.measure(tmp_path, 2, 0.001, ways, 2, masks=False)
+    assert [record.way for record in records] == [*ways]
+    assert len(found) == starts
+    assert all(there for way, there in found[starts - len(ways) :] if way in ("tiles, again", "tiles, cold"))
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [({"ways": ("paper",)}, "paper"), ({"count": (0,)}, "count"), ({"steps": 1}, "steps"), ({"megapixels": (0,)}, "0")],
 )
