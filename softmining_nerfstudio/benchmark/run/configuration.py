@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from operator import attrgetter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from textwrap import shorten
 
@@ -15,16 +15,23 @@ from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion, all_meth
 from nerfstudio.engine.trainer import TrainerConfig
 
 from softmining_nerfstudio.benchmark.run.task import Task
+from softmining_nerfstudio.training.flags import flag_of
 from softmining_nerfstudio.training.scene_kinds import follow_data
 from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 
 METHODS = [name for name, config in all_methods.items() if not isinstance(config, ExternalMethodDummyTrainerConfig)]
 
 DECIDED = (
-    *("output_dir", "method_name", "experiment_name", "timestamp", "relative_model_dir", "logging.relative_log_dir"),
-    *("viewer.relative_log_filename", "load_dir", "load_step", "load_checkpoint", "load_config"),
+    *("--output-dir", "--method-name", "--experiment-name", "--timestamp", "--relative-model-dir"),
+    *("--logging.relative-log-dir", "--viewer.relative-log-filename"),
+    *("--load-dir", "--load-step", "--load-checkpoint", "--load-config"),
+    *("--max-num-iterations", "--machine.seed", "--vis"),
+    *("--steps-per-save", "--steps-per-eval-batch", "--steps-per-eval-image", "--steps-per-eval-all-images"),
+    *("--save-only-latest-checkpoint", "--logging.local-writer.max-log-size", "--viewer.quit-on-train-completion"),
 )
-"""The benchmark itself decides where a run writes, and from which checkpoint it goes on."""
+"""The benchmark itself decides where a run writes, from which checkpoint it goes on, and what `configure` sets."""
+KEYS = {"--max-num-iterations": "steps = 2000", "--machine.seed": "seeds = [1, 2, 3]", "--minutes": "minutes = [2]"}
+"""What a suite has in place of an option."""
 LONGEST_MESSAGE = 500
 """Characters of ns-train's message; it may go on with the help of every method."""
 
@@ -49,13 +56,22 @@ def parse(command: list[str]) -> TrainerConfig:
     except SystemExit as error:
         message = shorten(_without_frame(said.getvalue()), LONGEST_MESSAGE, placeholder=" ...")
         raise ValueError(f"ns-train refuses: {message}") from error
-    for setting in DECIDED:
-        if attrgetter(setting)(config) != attrgetter(setting)(preset):
-            option = setting.replace("_", "-")
-            raise ValueError(f"--{option} is not for a suite: the benchmark decides where runs write and start")
+    refuse(command, DECIDED)
     if config.data:
         config.pipeline.datamanager.data = config.data  # type: ignore[attr-defined]
     return config
+
+
+def refuse(command: Sequence[str], flags: Collection[str]) -> None:
+    """Check that a command has none of these flags.
+
+    Raises:
+        ValueError: it has one; the benchmark would drop it.
+    """
+    for flag in map(flag_of, command):
+        if flag in flags:
+            instead = f"; expected the suite's own {KEYS[flag]}" if flag in KEYS else ""
+            raise ValueError(f"{flag} is not for a suite: the benchmark decides on it{instead}")
 
 
 def _without_frame(box: str) -> str:

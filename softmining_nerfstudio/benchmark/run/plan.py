@@ -11,9 +11,10 @@ from typing import Any
 from softmining_nerfstudio.benchmark import record
 from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.results import Run
-from softmining_nerfstudio.benchmark.run.configuration import configure, parse
+from softmining_nerfstudio.benchmark.run.configuration import configure, parse, refuse
 from softmining_nerfstudio.benchmark.run.suite import Suite
 from softmining_nerfstudio.benchmark.run.task import Task
+from softmining_nerfstudio.training.flags import flag_of
 from softmining_nerfstudio.training.questions import refuse_questions
 
 
@@ -55,11 +56,13 @@ def require_parsable(suite: Suite, tasks: Sequence[Task]) -> None:
     """Parse every command before the first one trains.
 
     Raises:
-        SuiteError: ns-train refuses one.
+        SuiteError: ns-train or the benchmark refuses one.
     """
     commands = {(task.method, task.scene): task.command for task in tasks}
     for (method, scene), command in commands.items():
         try:
+            if [*map(flag_of, command)].count("--minutes") > bool(suite.minutes):  # one is the suite's own
+                refuse(command, ["--minutes"])
             machine = parse(command).machine
         except ValueError as error:
             where = suite.source.where(method, "methods"), suite.source.where(scene, "scenes")

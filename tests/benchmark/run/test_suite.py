@@ -13,6 +13,7 @@ from softmining_nerfstudio.benchmark.errors import SuiteError
 from softmining_nerfstudio.benchmark.results import Run
 from softmining_nerfstudio.benchmark.run import plan, suite_file
 from softmining_nerfstudio.benchmark.run.suite import Suite
+from softmining_nerfstudio.benchmark.run.task import Task
 
 CONFIGS = Path(softmining_nerfstudio.__file__).parents[1] / "configs"
 GOOD = """\
@@ -106,9 +107,17 @@ def test_each_method_trains_once_for_each_budget(path: Path) -> None:
         suite.with_steps(10)
 
 
+def tasks_of(suite: Suite, methods: list[str]) -> list[Task]:
+    return plan.tasks_of(suite, suite.runs(methods, suite.scenes, suite.seeds), Path("data"), Path("out"))
+
+
 def test_a_single_budget_leaves_methods_their_names(path: Path) -> None:
     path.write_text(GOOD.replace("steps = 100\n", "minutes = [0.5]\n"))
     suite = suite_file.load(path).with_budgets()
+    plan.require_parsable(suite, tasks_of(suite, ["uniform"]))
+    twice = replace(suite, arguments="--minutes 1")
+    with pytest.raises(SuiteError, match="--minutes is not for a suite"):
+        plan.require_parsable(suite, tasks_of(twice, ["uniform"]))
     assert (suite.baseline, suite.methods["uniform"]) == ("uniform", "--sampling-type uniform --minutes 0.5")
 
 
@@ -153,6 +162,12 @@ def test_the_suites_of_the_package_are_ones_that_ns_train_can_run(name: str, tmp
         ("--mixed-precision False", "--logging.relative-log-dir ../x", 11, "--logging.relative-log-dir is not"),
         ("--mixed-precision False", "--output-dir x", 11, "--output-dir is not"),
         ("--mixed-precision False", "--load-dir x", 11, "--load-dir is not"),
+        ("--mixed-precision False", "--max_num_iterations=30000", 11, "--max-num-iterations is not .* own steps"),
+        ("--mixed-precision False", "--machine.seed 42", 11, "--machine.seed is not for a suite.* own seeds"),
+        ("--mixed-precision False", "--vis viewer", 11, "--vis is not for a suite"),
+        ("--mixed-precision False", "--steps-per-save 10", 11, "--steps-per-save is not for a suite"),
+        ("type uniform", "type uniform --minutes 2", 8, r"--minutes is not for a suite.* minutes = \[2"),
+        ("lmc\n", "lmc --minutes=2\n", 9, "--minutes is not for a suite"),
         ("nerfacto --mixed", "splatfacto --mixed", 11, "splatfacto trains on whole images.* on rays"),
         ("stock = ", f"{'s' * 300} = ", 11, "a name has 300 characters; expected at most 100"),
         ("seeds = [4, 7]", "seeds = [4, -7]", 5, r"seeds is \[4, -7\]"),
