@@ -55,7 +55,7 @@ def sampler(
         rays: Rays per batch.
         megapixels: Size of each image.
         masks: half: a mask hides half of each image.
-        clock: cpu: the time that all threads spend on a processor. For a busy machine, with one thread.
+        clock: cpu: processor time of all threads. Use it on a busy machine, with OMP_NUM_THREADS=1.
         output: Folder for the measurements (JSON lines) and the plot. Without it the command only prints them.
 
     Raises:
@@ -104,8 +104,9 @@ class Contestant:
         try:
             if self.sampler is None:
                 start = self.clock()
-                self.sampler = self._create(rays)
-                self.setup = 1000 * (self.clock() - start) + self._step(self.sampler)
+                created = self._create(rays)
+                self.setup = 1000 * (self.clock() - start) + self._step(created)
+                self.sampler = created
             self.sampler.set_num_rays_per_batch(rays)
             self.times += [self._step(self.sampler) for _ in range(steps)]
         except Exception as error:  # the other samplers go on
@@ -145,6 +146,7 @@ class Contestant:
 def measure(contestants: list[Contestant], rays: int, turn_done: Callable[[], object]) -> list[Cost | Refusal]:
     """The cost of each contestant at this number of rays per batch, or its refusal."""
     for contestant in contestants:  # until most walkers have a place and have moved
+        contestant.refusal = None
         contestant.take_turn(rays, 5 + 3 * len(contestant.batch["image"]) // rays)
         contestant.times.clear()
     for _ in range(TURNS):

@@ -88,6 +88,17 @@ def test_a_sampler_that_fails_at_some_number_of_rays_has_no_cost_there() -> None
     assert {record.rays for record in records} == {32}
 
 
+def test_a_sampler_that_failed_once_is_measured_at_the_next_number_of_rays() -> None:
+    contestants = [contestant(NERFSTUDIO), contestant("lmc")]
+    numbers = [one.batch.pop("image_idx") for one in contestants]
+    assert not costs(sampler_cost.measure(contestants, 16, lambda: None))
+    for one, number in zip(contestants, numbers, strict=True):
+        one.batch["image_idx"] = number
+    found = costs(sampler_cost.measure(contestants, 32, lambda: None))
+    assert [cost.sampler for cost in found] == [NERFSTUDIO, "lmc"]
+    assert all(cost.setup_milliseconds > 0 for cost in found)
+
+
 @pytest.mark.parametrize("name", ["lmc", "uniform-weighted"])
 def test_the_model_does_not_run_on_the_clock(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     now, train = [0.0], sampler_cost.train
