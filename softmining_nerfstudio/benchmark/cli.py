@@ -27,7 +27,7 @@ A function is imported when its command is called: nerfstudio takes seconds to i
 
 
 def main() -> None:
-    """The entry point of `softmining-bench`. It reports an error that the user can fix without a traceback."""
+    """The entry point of `softmining-bench`. Neither Ctrl-C nor an error that the user can fix prints a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may know ASCII only
             stream.reconfigure(errors="backslashreplace")
@@ -37,16 +37,18 @@ def main() -> None:
         print("\n".join(f"  {name:8} {what}" for name, (_, what) in COMMANDS.items()))
         print("\nsoftmining-bench COMMAND --help describes the options of one.")
         sys.exit(0 if command in ("-h", "--help") else 2)
-    function = resolve_name(f"softmining_nerfstudio.benchmark.{COMMANDS[command][0]}")
-    words = sys.argv[2:]
-    if command == "compare":
-        words = resolve_name("softmining_nerfstudio.benchmark.run.compare:set_apart")(words)
     try:
+        function = resolve_name(f"softmining_nerfstudio.benchmark.{COMMANDS[command][0]}")
+        words = sys.argv[2:]
+        if command == "compare":
+            words = resolve_name("softmining_nerfstudio.benchmark.run.compare:set_apart")(words)
         status = tyro.cli(function, prog=f"softmining-bench {command}", args=words)
     except (BenchmarkError, OSError) as raised:
         error = about_file(raised) if isinstance(raised, OSError) else raised
         Console(stderr=True).print(f"[red]{escape(str(error))}[/red]", soft_wrap=True, highlight=False)
         status = 2
+    except KeyboardInterrupt:
+        status = 130  # as `run.session` has it
     sys.exit(status)
 
 

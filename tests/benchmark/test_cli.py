@@ -71,6 +71,18 @@ def test_an_error_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyP
         cli.main()
 
 
+def test_ctrl_c_ends_any_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str = "") -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["softmining-bench", "run"])
+    for place in ("run.command.run", "cli.resolve_name"):  # at work, or still being imported
+        monkeypatch.setattr(f"softmining_nerfstudio.benchmark.{place}", interrupted)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 130
+
+
 def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}.items():
         monkeypatch.setenv(name, value)
