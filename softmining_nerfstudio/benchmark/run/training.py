@@ -86,9 +86,13 @@ class MeasuredTrainer(SoftMiningTrainer):
             self.number = number
             self.clock.stop()
             self.measure(step + 1)
-            if not last:
-                self.save_checkpoint(step)
+            self.save_checkpoint(step)
             self.clock.start()
+
+    def save_checkpoint(self, step: int) -> None:
+        """Leave a checkpoint, unless the run has ended: then nothing goes on from it."""
+        if not self.course.finished:
+            super().save_checkpoint(step)
 
     def measure(self, step: int) -> None:
         """Append a measurement to the results."""

@@ -73,6 +73,17 @@ def test_a_run_that_goes_on_keeps_its_clock(times: Times, monkeypatch: pytest.Mo
     assert trainer.measured == [(4, 9.0, 4.0)]
 
 
+def test_only_a_run_that_has_not_ended_leaves_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last measurement needs none, whoever asks for it."""
+    saved: list[int] = []
+    monkeypatch.setattr(SoftMiningTrainer, "save_checkpoint", lambda _, step: saved.append(step))
+    trainer = MeasuredTrainer.__new__(MeasuredTrainer)
+    for steps in (2, 4):
+        trainer.course = Course(4, steps=steps)
+        trainer.save_checkpoint(steps - 1)
+    assert saved == [1]
+
+
 def test_the_device_that_trains_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
