@@ -41,7 +41,8 @@ class Measurement:
     psnr: float
     """PSNR of the suite's held-out pixels, dB; NaN if the model's colours are no numbers."""
     peak_memory: int
-    """Most memory held so far, bytes: of the GPU where one is used, of the process otherwise."""
+    """Most memory that torch held on the GPU so far, bytes; tiny-cuda-nn's own is not counted. On a processor: most
+    memory of the process."""
     render: str | None = None
     """Path of the strip's view, rendered at this step; relative to the results folder."""
     final: dict[str, float] | None = None

@@ -44,9 +44,9 @@ class Clock:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes of the GPU if it trains, of this process otherwise: most held since `forget_peak_memory`.
+    """Most bytes that torch held on the GPU since `forget_peak_memory`; tiny-cuda-nn's own are not counted.
 
-    0 where the system cannot tell.
+    On a processor: of this process; 0 where the system cannot tell.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
