@@ -11,11 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from softmining_nerfstudio.benchmark.devices import ON
 from softmining_nerfstudio.benchmark.errors import ClusterError
 from softmining_nerfstudio.benchmark.results import Failure, Measurement, Run
 from softmining_nerfstudio.benchmark.run import node as on_node
@@ -79,8 +78,8 @@ class ClusterWorkers:
             self._ray.shutdown()
             raise
         self._jobs = min(jobs or sys.maxsize, sum(node.runs for node in self._nodes))
-        named = [replace(m, device=m.device.rpartition(ON)[2]) for m in measured if m.device is not None]
-        self._turns = Turns([place for node in self._nodes for place in node.places], order, named)
+        places = [place for node in self._nodes for place in node.places]
+        self._turns = Turns(places, order, nodes.by_place(self._nodes, measured))
 
     @property
     def about(self) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
+from softmining_nerfstudio.benchmark.devices import ON
 from softmining_nerfstudio.benchmark.environment import environment
 from softmining_nerfstudio.benchmark.errors import ClusterError
+from softmining_nerfstudio.benchmark.results import Measurement
 from softmining_nerfstudio.benchmark.run import node as on_node
 from softmining_nerfstudio.benchmark.run.local import MOST_THREADS_ON_GPU, threads_asked_for
 
@@ -84,6 +86,15 @@ def nodes_of(ray: Any) -> list[Node]:
         elif kind == "CPU" and cores >= threads:
             nodes.append(Node(each["NodeID"], name, cores // threads, threads, {"num_cpus": threads}))
     return nodes
+
+
+def by_place(nodes: Sequence[Node], measured: Sequence[Measurement]) -> list[Measurement]:
+    """The measurements that these nodes made, each with a place of its node for its device."""
+    places = {}
+    for node in nodes:
+        there = sorted({m.device for m in measured if m.device is not None and m.device.rpartition(ON)[2] == node.name})
+        places |= {device: node.places[number % len(node.places)] for number, device in enumerate(there)}
+    return [replace(m, device=places[m.device]) for m in measured if m.device in places]
 
 
 def ask(ray: Any, node: Node, paths: Sequence[str]) -> Any:

@@ -204,6 +204,18 @@ def test_a_run_on_a_gpu_has_at_most_four_threads(gpus: int, threads: int, monkey
     assert [node.threads for node in nodes.nodes_of(SimpleNamespace(nodes=lambda: [there]))] == [threads]
 
 
+def test_an_earlier_sessions_gpus_have_places_on_their_node() -> None:
+    """Ray chooses the GPU of a place, so a place stands for any of its node's."""
+    two, one = (nodes.Node("1", name, gpus, 1, {"num_gpus": 1}) for name, gpus in (("two", 2), ("one", 1)))
+    devices = ["A100 (GPU-0a) on two", "A100 (GPU-1b) on two", "T4 (GPU-2c) on one", "a processor on gone", None]
+    made = [results.Measurement("ball", "keeps", seed, 0, 0.0, 0.0, 1.0, 1, device=d) for seed, d in enumerate(devices)]
+    assert [(m.seed, m.device) for m in nodes.by_place([two, one], made)] == [
+        (0, "two, GPU 1 of 2"),
+        (1, "two, GPU 2 of 2"),
+        (2, "one"),
+    ]
+
+
 def test_a_node_with_another_commit_is_refused(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = {**environment(), "commit": "0123456789ab"}
     monkeypatch.setattr("softmining_nerfstudio.benchmark.run.nodes.environment", lambda: other)
