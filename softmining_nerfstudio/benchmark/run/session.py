@@ -91,7 +91,8 @@ def train(
         finally:
             workers.stop()
     if failures:
-        console.print(f"{len(failures)} runs failed; the same command tries them again.")
+        runs, them = ("run", "it") if len(failures) == 1 else ("runs", "them")
+        console.print(f"{len(failures)} {runs} failed; the same command tries {them} again.")
     return 1 if failures else 0
 
 

@@ -159,13 +159,27 @@ def test_a_file_is_not_replaced_by_another_suite(blender_scene: Path, tmp_path: 
     assert not (tmp_path / "new.toml").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("dmc", "2 runs failed; the same command tries them again."),
+        ("uniform", "1 run failed; the same command tries it again."),
+    ],
+)
 def test_a_comparison_whose_baseline_fails_says_so(
-    blender_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    method: str,
+    says: str,
+    blender_scene: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     broken = (sys.executable, "-c", "raise MemoryError('no room')")
     monkeypatch.setattr(local.LocalWorkers.__init__, "__defaults__", (broken,))
-    assert compare(data=blender_scene, steps=20, output=tmp_path) == 1
-    assert "no run of the baseline uniform is finished" in capsys.readouterr().out
+    assert compare(data=blender_scene, methods=[method], steps=20, output=tmp_path) == 1
+    said = capsys.readouterr().out
+    assert says in said
+    assert "no run of the baseline uniform is finished" in said
 
 
 def test_no_more_methods_train_at_once_than_there_are_cores(
