@@ -183,7 +183,7 @@ def test_a_device_may_keep_its_runs() -> None:
 
 def trained_by(gpus: int, suite: Suite) -> tuple[int, dict[Run, int]]:
     """For how long GPUs of equal speed train a suite, in runs, and which one trains which run."""
-    tasks = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), Path("data"), Path("out"))
+    tasks = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes), Path("data"), Path("out"))
     turns, found, rounds = Turns([*map(str, range(gpus))], [suite.baseline, *suite.methods]), {}, 0
     while tasks:
         roomy = [*map(str, range(gpus))]

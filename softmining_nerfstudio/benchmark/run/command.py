@@ -54,7 +54,7 @@ def run(
     methods = _chosen("method", only_methods, read.methods, read)
     scenes = _chosen("scene", only_scenes, read.scenes, read)
     require_count("--jobs", jobs)
-    runs, folder = read.runs(methods, scenes, read.seeds), output or Path("results") / suite.stem
+    runs, folder = read.runs(methods, scenes), output or Path("results") / suite.stem
     if cluster is None:
         read.require_scenes(scenes, data)
         hire = session.here(jobs)

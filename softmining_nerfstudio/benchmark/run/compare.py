@@ -70,7 +70,7 @@ def compare(
 
     gpus = [device for device in all_devices() if device.entry is not None]
     own = jobs or (min(len(gpus), len(suite.seeds)) if gpus else min(len(own_cores()), len(suite.methods)))
-    tasks = plan.checked(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), None, folder)
+    tasks = plan.checked(suite, suite.runs(suite.methods, suite.scenes), None, folder)
     if save_suite is not None:
         _save(asked, save_suite)
     plot = LivePlot(tuple(suite.methods), steps if minutes is None else None)

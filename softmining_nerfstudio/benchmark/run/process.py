@@ -27,7 +27,7 @@ class Child:
     task: Task
     process: subprocess.Popen[bytes]
     log: Path
-    log_start: int = 0
+    log_start: int
     """Byte of the log at which this attempt begins; earlier attempts stand before it."""
 
     @classmethod

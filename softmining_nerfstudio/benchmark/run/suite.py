@@ -107,15 +107,15 @@ class Suite:
         tuned = self.tuned_baseline and named(self.tuned_baseline, longest)
         return replace(self, methods=methods, baseline=named(self.baseline, longest), tuned_baseline=tuned)
 
-    def runs(self, methods: Collection[str], scenes: Collection[str], seeds: Collection[int]) -> list[Run]:
-        """The chosen runs. The methods of a scene and seed follow one another, so that they meet the same machine.
+    def runs(self, methods: Collection[str], scenes: Collection[str]) -> list[Run]:
+        """The runs of these methods and scenes. Those of a scene and seed follow one another on the same machine.
 
         Each seed begins with another method, so that a machine that slows down does not always hit the same ones.
         """
         in_order = [name for name in self.methods if name in methods]
-        stride = max(1, len(in_order) // max(1, len(seeds)))
+        stride = max(1, len(in_order) // len(self.seeds))
         runs = []
-        for place, seed in enumerate(seeds):
+        for place, seed in enumerate(self.seeds):
             first = place * stride % max(1, len(in_order))
             rotated = in_order[first:] + in_order[:first]
             runs += [Run(scene, method, seed) for scene in self.scenes if scene in scenes for method in rotated]

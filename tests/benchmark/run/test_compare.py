@@ -93,7 +93,7 @@ def test_all_methods_have_what_the_files_of_an_object_say(
     for path in scene.glob("*/*.png"):
         Image.new("RGB", (24, 24)).save(path)
     suite = suite_of(look_at(scene, parser), ["dmc", "nerfstudio"], 20, [1])
-    for task in plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, [1]), None, tmp_path):
+    for task in plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes), None, tmp_path):
         config = configure(task)
         model, reads = config.pipeline.model, config.pipeline.datamanager.dataparser
         assert (model.near_plane, model.far_plane, model.background_color) == (2, 6, "black"), task.method
@@ -109,7 +109,7 @@ def test_a_comparison_may_take_minutes_but_not_of_nerfstudios_own_training(tmp_p
     suite = suite_of(capture(), ["dmc"], 1000, [1], minutes=2)
     assert parse(suite.with_budgets().command("dmc", "fern", None)).minutes == 2
     assert reloaded(suite, tmp_path) == suite
-    (task, *_) = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, [1]), None, tmp_path)
+    (task, *_) = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes), None, tmp_path)
     numbers = [task.number(position) for position in range(0, 120, 2)]
     assert sorted(set(numbers)) == [*range(20)]  # however fast the steps are; one more at the end
     assert [number for number in range(20) if task.is_shown(number)] == [0, 4, 8, 12, 16]

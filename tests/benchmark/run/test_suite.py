@@ -44,7 +44,7 @@ def prepare(path: Path, data: Path) -> None:
     """Everything that is looked at before the first run starts."""
     suite = suite_file.load(path)
     suite.require_scenes(suite.scenes, data)
-    plan.checked(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), data, path.parent)
+    plan.checked(suite, suite.runs(suite.methods, suite.scenes), data, path.parent)
 
 
 def test_a_command_is_that_of_ns_train(path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_command_is_that_of_ns_train(path: Path) -> None:
 
 def test_methods_of_a_seed_are_run_side_by_side(path: Path) -> None:
     suite = suite_file.load(path)
-    runs = suite.runs(["stock", "uniform"], ["disc"], suite.seeds)
+    runs = suite.runs(["stock", "uniform"], ["disc"])
     assert runs == [
         Run("disc", method, seed) for seed, method in [(4, "uniform"), (4, "stock"), (7, "stock"), (7, "uniform")]
     ]
@@ -74,8 +74,8 @@ def test_methods_of_a_seed_are_run_side_by_side(path: Path) -> None:
 def test_every_seed_begins_with_another_method(path: Path) -> None:
     """So that the methods' places among the runs of a seed are as different as can be."""
     names = [f"m{number}" for number in range(9)]
-    suite = replace(suite_file.load(path), methods=dict.fromkeys(names, ""), scenes={"a": "", "b": ""})
-    runs = suite.runs(names, ["a", "b"], [5, 6, 7])
+    suite = replace(suite_file.load(path), methods=dict.fromkeys(names, ""), scenes={"a": "", "b": ""}, seeds=(5, 6, 7))
+    runs = suite.runs(names, ["a", "b"])
     assert len(set(runs)) == len(runs) == 9 * 2 * 3
     orders = [[run.method for run in runs if run.seed == seed and run.scene == "b"] for seed in (5, 6, 7)]
     assert orders == [names, names[3:] + names[:3], names[6:] + names[:6]]
@@ -97,7 +97,7 @@ def test_each_method_trains_once_for_each_budget(path: Path) -> None:
     suite = suite_file.load(path).with_budgets()
     assert list(suite.methods) == ["uniform, 30 s", "uniform, 120 s", "lmc, hot, 30 s", "lmc, hot, 120 s"]
     assert suite.baseline == "uniform, 120 s"
-    runs = suite.runs(suite.methods, suite.scenes, [4])
+    runs = suite.runs(suite.methods, suite.scenes)
     tasks = {task.method: task for task in plan.tasks_of(suite, runs, Path("data"), path.parent)}
     assert {name: task.length for name, task in tasks.items() if "hot" in name} == {
         "lmc, hot, 30 s": 30,
@@ -108,7 +108,7 @@ def test_each_method_trains_once_for_each_budget(path: Path) -> None:
 
 
 def tasks_of(suite: Suite, methods: list[str]) -> list[Task]:
-    return plan.tasks_of(suite, suite.runs(methods, suite.scenes, suite.seeds), Path("data"), Path("out"))
+    return plan.tasks_of(suite, suite.runs(methods, suite.scenes), Path("data"), Path("out"))
 
 
 def test_a_single_budget_leaves_methods_their_names(path: Path) -> None:
@@ -132,7 +132,7 @@ def test_the_suites_of_the_package_are_ones_that_ns_train_can_run(name: str, tmp
     suite = suite_file.load(CONFIGS / name)
     assert len(suite.seeds) >= 3
     first_scene, first_method = list(suite.scenes)[:1], list(suite.methods)[:1]
-    runs = suite.runs(suite.methods, first_scene, suite.seeds[:1]) + suite.runs(first_method, suite.scenes, [1])
+    runs = suite.runs(suite.methods, first_scene) + suite.runs(first_method, suite.scenes)
     plan.require_parsable(suite, plan.tasks_of(suite, runs, Path("data"), tmp_path))
 
 
@@ -245,12 +245,12 @@ def test_a_session_is_noted_if_it_differs_from_the_last(path: Path, tmp_path: Pa
 
 
 def record(suite: Suite, folder: Path, cpu: str = "", data: Path | None = None) -> None:
-    plan.record_suite(suite, suite.runs(suite.methods, suite.scenes, suite.seeds), data, folder, {"cpu": cpu})
+    plan.record_suite(suite, suite.runs(suite.methods, suite.scenes), data, folder, {"cpu": cpu})
 
 
 def test_names_of_different_runs_never_collide(path: Path) -> None:
     suite = replace(suite_file.load(path), scenes={"a": "", "a b": ""}, methods={"b c": "", "c": ""})
-    tasks = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes, [1, 2]), None, Path("out"))
+    tasks = plan.tasks_of(suite, suite.runs(suite.methods, suite.scenes), None, Path("out"))
     assert len({task.name for task in tasks}) == len(tasks) == 8
 
 
