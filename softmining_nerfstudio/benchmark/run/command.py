@@ -33,8 +33,9 @@ def run(
         suite: TOML file of the suite, see configs/.
         data: Folder of the scenes. It replaces {data} in the suite.
         output: Folder of the results. Default: results/ and the suite's name.
-        jobs: Runs at the same time. Default: one on each GPU that CUDA_VISIBLE_DEVICES leaves, or one on the processor.
-            They share the cores and disturb each other's wall-clock. On a cluster: as many as it takes.
+        jobs: Runs at the same time. More jobs finish sooner but share the cores, so each run's wall-clock grows.
+            Default: one on each GPU that CUDA_VISIBLE_DEVICES leaves, or one on the processor; on a cluster as many as
+            it takes.
         cluster: Train on a Ray cluster: HOST:PORT of its head, or auto for the one that this machine belongs to. Each
             node needs this package and the data, at the same path. Each run gets a GPU, or OMP_NUM_THREADS cores (1).
         only_methods: Train only these methods of the suite.

@@ -37,8 +37,8 @@ def compare(
         steps: Training steps of each run. The learning rates cool down at its end.
         minutes: Train each run for this long, in place of steps. nerfstudio's own training knows no such limit.
         seeds: Each method trains once with each seed. Three tell how much the result varies.
-        jobs: Runs at the same time. Default: on the processor all methods side by side, as far as it has cores; on GPUs
-            one seed each, as only times of one device compare.
+        jobs: Runs at the same time. Default: on a processor all methods at once, at most one per core; on GPUs one seed
+            on each, because only times of one device compare.
         output: Folder of the results. Default: results/compare- and the name of the data.
         save_suite: File for the suite, TOML. softmining-bench run trains it again, with your changes.
 

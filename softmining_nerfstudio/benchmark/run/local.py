@@ -41,7 +41,7 @@ class LocalWorkers:
         return [child.task for _, child in self._children]
 
     def fill(self, waiting: list[Task]) -> None:
-        """Start runs of this list while there is room, each on a device that trains fewest."""
+        """Start waiting runs while there is room, each on a device with the fewest runs."""
         while waiting and len(self._children) < self._jobs:
             busy = Counter(device for device, _ in self._children)
             fewest = min(busy[each] for each in self._devices)

@@ -17,7 +17,7 @@ from softmining_nerfstudio.benchmark.run.local import MOST_THREADS_ON_GPU, threa
 
 INSTALL = "pip install '.[cluster]' in the folder of this package"
 SAME = ("softmining-nerfstudio", "commit")
-"""What of its environment a node has to have in common with the driver, where both know it."""
+"""Fields of the environment that driver and node must share, unless one of them is unknown."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Node:
 
     @property
     def places(self) -> list[str]:
-        """The names of its devices. Ray chooses the GPU: a run that follows another one gets what that has left."""
+        """The names of its devices. Ray assigns the GPUs: a run that starts when another ends gets the GPU that became
+        free."""
         if "num_gpus" not in self.resources or self.runs == 1:
             return [self.name]
         return [f"{self.name}, GPU {number} of {self.runs}" for number in range(1, self.runs + 1)]
