@@ -9,6 +9,8 @@ from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils import writer
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from softmining_nerfstudio.training.rendering import rgb_name_of
+
 POINTS_PER_RAY = 0.3
 """Points of an export in the time in which one ray is trained: rays in vain there, and no backward pass."""
 SECONDS = 60
@@ -17,12 +19,17 @@ SECONDS = 60
 
 def say(trainer: Trainer) -> None:
     """Print the commands that view, evaluate, render and export a run, one to a line, to be copied. Only those that
-    work: interpolation needs two views, evaluation one."""
+    work: interpolation needs two views, evaluation one, and both tools the names of a model's outputs."""
     datamanager = trainer.pipeline.datamanager
     trained, held_out = (len(views or ()) for views in (datamanager.train_dataset, datamanager.eval_dataset))
     run = trainer.config.get_base_dir()
     load = f"--load-config {shlex.quote(str(run / 'config.yml'))}"
     into = {name: shlex.quote(str(run / name)) for name in ("eval.json", "interpolation.mp4", "pointcloud")}
+    rgb = rgb_name_of(trainer.pipeline)
+    rendered = exported = ""
+    if rgb != "rgb":  # what the tools look for
+        rendered = f" --rendered-output-names {rgb}"
+        exported = f" --rgb-output-name {rgb} --depth-output-name {rgb.replace('rgb', 'depth')}"
     commands = {"View it": f"ns-viewer {load} --viewer.websocket-host 127.0.0.1"}
     if held_out:
         commands["Evaluate it"] = f"ns-eval {load} --output-path {into['eval.json']}"
@@ -30,10 +37,11 @@ def say(trainer: Trainer) -> None:
         poses = "" if held_out >= 2 else " --pose-source train"
         commands["Render it"] = (
             f"ns-render interpolate {load} --output-path {into['interpolation.mp4']} --order-poses True{poses}"
+            f"{rendered}"
         )
     commands["Export it"] = (
         f"ns-export pointcloud {load} --output-dir {into['pointcloud']} --normal-method open3d "
-        f"--num-points {export_points(trained_rays_per_second())}"
+        f"--num-points {export_points(trained_rays_per_second())}{exported}"
     )
     for what, command in commands.items():
         CONSOLE.print(f"[bold green]{what}:[/bold green]")

@@ -15,7 +15,16 @@ from softmining_nerfstudio.training.looking import colours_at
 
 def rgb_of(outputs: dict[str, Any]) -> Float[Tensor, "*rays 3"]:
     """The colours that a model rendered: the fine field's, where there is a coarse one, too."""
-    return outputs["rgb" if "rgb" in outputs else "rgb_fine"]
+    return outputs[_rgb_name(outputs)]
+
+
+def rgb_name_of(pipeline: Any) -> str:
+    """What a model calls its colours, by the outputs for a pixel: twice, as one ray is none to a camera optimizer."""
+    return _rgb_name(_rendered(pipeline, 0, torch.tensor([0]), torch.tensor([0, 0])))
+
+
+def _rgb_name(outputs: dict[str, Any]) -> str:
+    return "rgb" if "rgb" in outputs else "rgb_fine"
 
 
 def blended(model: Any, pixels: Float[Tensor, "*pixels channels"]) -> Float[Tensor, "*pixels 3"]:
@@ -38,15 +47,22 @@ def current_error(
         pipeline: has the model and the training images. It keeps its mode.
         image: index in the data set.
     """
-    model, dataset, was_training = pipeline.model, pipeline.datamanager.train_dataset, pipeline.training
+    model, dataset = pipeline.model, pipeline.datamanager.train_dataset
+    rendered = rgb_of(_rendered(pipeline, image, row, column))
+    return colour_error(rendered.cpu(), blended(model, colours_at(dataset, image, row, column)))
+
+
+@torch.no_grad()
+def _rendered(pipeline: Any, image: int, row: Int[Tensor, " rows"], column: Int[Tensor, " columns"]) -> dict[str, Any]:
+    """A model's outputs in eval mode for pixels of a training image. The pipeline keeps its mode."""
+    model, cameras, was_training = pipeline.model, pipeline.datamanager.train_dataset.cameras, pipeline.training
     yx = torch.cartesian_prod(row, column) + 0.5
-    rays = dataset.cameras[image : image + 1].to(model.device).generate_rays(0, coords=yx.to(model.device))
+    rays = cameras[image : image + 1].to(model.device).generate_rays(0, coords=yx.to(model.device))
     if hasattr(model, "camera_optimizer"):
         rays.camera_indices = torch.full_like(rays.camera_indices, image)
         model.camera_optimizer.apply_to_raybundle(rays)
     pipeline.eval()
     try:
-        outputs = model.get_outputs_for_camera_ray_bundle(rays.reshape((len(row), len(column))))
+        return model.get_outputs_for_camera_ray_bundle(rays.reshape((len(row), len(column))))
     finally:
         pipeline.train(was_training)
-    return colour_error(rgb_of(outputs).cpu(), blended(model, colours_at(dataset, image, row, column)))

@@ -19,7 +19,7 @@ from nerfstudio.utils import comms
 from small_trainer import trainer
 
 from softmining_nerfstudio.methods import softmining_lite
-from softmining_nerfstudio.training import resumable
+from softmining_nerfstudio.training import next_steps, resumable
 from softmining_nerfstudio.training.checkpoints import newest, require_loadable, require_whole
 from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.errors import UserError
@@ -75,8 +75,15 @@ def test_the_folder_of_checkpoints_holds_whole_checkpoints_and_nothing_else(tmp_
     ],
 )
 def test_whatever_is_stopped_leaves_what_is_new(
-    start: int, steps: int, says: str, saved: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start: int,
+    steps: int,
+    says: str,
+    saved: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(next_steps, "rgb_name_of", lambda pipeline: "rgb")
     made = trainer(tmp_path, max_num_iterations=8)
     made.pipeline.datamanager = SimpleNamespace(train_dataset=[1, 2], eval_dataset=[1])
     made._start_step, made.course.steps = start, steps

@@ -52,6 +52,14 @@ def test_without_views_there_are_no_numbers(capsys: pytest.CaptureFixture[str]) 
     assert "no held-out views" in capsys.readouterr().out
 
 
+def commands(trained: int, held_out: int, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """The words of each printed command."""
+    datamanager = SimpleNamespace(train_dataset=range(trained), eval_dataset=range(held_out))
+    config = SoftMiningTrainerConfig(method_name="softmining-lite", experiment_name="scene", timestamp="run")
+    next_steps.say(SimpleNamespace(pipeline=SimpleNamespace(datamanager=datamanager), config=config))  # type: ignore[arg-type]
+    return [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ns-")]
+
+
 @pytest.mark.parametrize(
     ("trained", "held_out", "expected"),
     [
@@ -62,16 +70,30 @@ def test_without_views_there_are_no_numbers(capsys: pytest.CaptureFixture[str]) 
     ],
 )
 def test_only_commands_that_work_are_printed(
-    trained: int, held_out: int, expected: list[str], capsys: pytest.CaptureFixture[str]
+    trained: int,
+    held_out: int,
+    expected: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    datamanager = SimpleNamespace(train_dataset=range(trained), eval_dataset=range(held_out))
-    config = SoftMiningTrainerConfig(method_name="softmining-lite", experiment_name="scene", timestamp="run")
-    next_steps.say(SimpleNamespace(pipeline=SimpleNamespace(datamanager=datamanager), config=config))  # type: ignore[arg-type]
-    printed = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ns-")]
+    monkeypatch.setattr(next_steps, "rgb_name_of", lambda pipeline: "rgb")
+    printed = commands(trained, held_out, capsys)
     assert [line[0] for line in printed] == [command.split()[0] for command in expected]
     for line, command in zip(printed, expected, strict=True):
         assert {*command.split()} <= {*line}
         assert ("--pose-source" in line) == ("--pose-source" in command)
+        assert not any(word.endswith(("-output-name", "-output-names")) for word in line)
+
+
+def test_the_commands_name_the_outputs_of_a_model_with_a_fine_field(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(next_steps, "rgb_name_of", lambda pipeline: "rgb_fine")
+    *_, render, export = (" ".join(command) for command in commands(5, 2, capsys))
+    assert render.startswith("ns-render")
+    assert render.endswith(" --rendered-output-names rgb_fine")
+    assert export.startswith("ns-export")
+    assert export.endswith(" --rgb-output-name rgb_fine --depth-output-name depth_fine")
 
 
 @pytest.mark.parametrize(

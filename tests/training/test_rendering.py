@@ -10,21 +10,27 @@ from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 
+from softmining_nerfstudio import methods
 from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.sampling.history import over_white
-from softmining_nerfstudio.training.rendering import current_error
+from softmining_nerfstudio.training.rendering import current_error, rgb_name_of
 
 ROW, COLUMN = torch.arange(1, 24, 5), torch.arange(2, 24, 4)
+
+
+def set_up(config: Any, scene: Path) -> Any:
+    """A pipeline in training mode."""
+    config.datamanager.dataparser = BlenderDataParserConfig(data=scene, alpha_color=None)
+    made = config.setup(device="cpu")
+    made.train()
+    return made
 
 
 @pytest.fixture
 def pipeline(blender_scene: Path) -> Any:
     config = copy.deepcopy(softmining_lite.config.pipeline)
-    config.datamanager.dataparser = BlenderDataParserConfig(data=blender_scene, alpha_color=None)
     config.model.camera_optimizer = CameraOptimizerConfig(mode="SO3xR3")
-    made = config.setup(device="cpu")
-    made.train()
-    return made
+    return set_up(config, blender_scene)
 
 
 def seen(pipeline: Any) -> list[RayBundle]:
@@ -66,3 +72,10 @@ def test_rays_go_through_the_camera_as_training_has_refined_it(pipeline: Any) ->
     torch.testing.assert_close(after.origins - before.origins, adjustment[1, :3].expand_as(after.origins))
     x, y, z = before.directions.unbind(-1)
     torch.testing.assert_close(after.directions, torch.stack([-y, x, z], -1))
+
+
+def test_a_model_tells_what_it_calls_its_colours(pipeline: Any, blender_scene: Path) -> None:
+    assert rgb_name_of(pipeline) == "rgb"
+    assert pipeline.model.training
+    for method in ("softmining_vanilla", "softmining_mip"):
+        assert rgb_name_of(set_up(getattr(methods, method).config.pipeline, blender_scene)) == "rgb_fine"
