@@ -21,7 +21,7 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.viewer.viewer import Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
 from torch import Tensor
-from viser import ClientHandle, GuiApi, GuiEvent, GuiInputHandle
+from viser import ClientHandle, GuiApi, GuiButtonHandle, GuiEvent, GuiInputHandle
 
 from softmining_nerfstudio.mining.pixels.cells import GRID
 from softmining_nerfstudio.mining.walks import Diffusion, Langevin, Walk
@@ -48,8 +48,8 @@ HINTS = {
     "Respawned share": "Fraction of the walkers that dies at each step and reappears on edges, 0 to 1.",
     "Alpha": "Correction of the loss for how often a ray is drawn. 0: hard mining, 1: importance sampling.",
     "Uniform share": "Fraction of each batch that is drawn uniformly, 0 to 1. Larger revisits easy regions more often.",
-    "Re-draw": "Kill all walkers; new ones start anywhere.",
-    "Finish": "Let the learning rates fall from here on, then save, evaluate and end.",
+    "Re-draw all walkers": "Kill all walkers; new ones start anywhere.",
+    "Cool down and finish": "Let the learning rates fall from here on, then save, evaluate and end.",
     "Image": "Number of the training image that the maps below show, in the order of the data.",
 }
 """What a control does, by its label."""
@@ -73,7 +73,7 @@ class MiningPanel(ViewerControl):
     def _setup(self, viewer: Viewer) -> None:
         """Build the controls that the recipe has; the viewer calls this when it starts."""
         super()._setup(viewer)
-        config, gui = self.sampler.config, viewer.viser_server.gui
+        config, gui, trainer = self.sampler.config, viewer.viser_server.gui, getattr(viewer, "trainer", None)
         recipe, corrected = config.recipe, self.sampler.miner.strategy.corrected
         changes: list[tuple[Any, Change]] = []
         with gui.add_folder("Soft mining", expand_by_default=False):
@@ -94,8 +94,8 @@ class MiningPanel(ViewerControl):
             if len(kinds) > 1:
                 self.uniform = _slider(gui, "Uniform share", 1.0, 0.05, config.uniform_fraction)
                 changes.append((self.uniform, lambda config, value: replace(config, uniform_fraction=value)))
-            self.redraw = gui.add_button("Re-draw all walkers", visible=recipe.walk is not None, hint=HINTS["Re-draw"])
-            self.finish = gui.add_button("Cool down and finish", hint=HINTS["Finish"])
+            self.redraw = _button(gui, "Re-draw all walkers", recipe.walk is not None and trainer is not None)
+            self.finish = _button(gui, "Cool down and finish", hasattr(trainer, "finish"))  # a stock Trainer cannot
             self.image = _slider(gui, "Image", len(self.sampler.image_names) - 1, 1, 0)
             self.plots = [gui.add_plotly(go.Figure(), visible=False) for _ in range(3)]
         for handle, changed in changes:
@@ -105,8 +105,8 @@ class MiningPanel(ViewerControl):
         self.live.on_update(lambda _: self._show(self.live.value))
         self.image.on_update(lambda _: self._show(self.live.value))
         self._viewer = viewer
-        if getattr(viewer, "trainer", None) is None:  # ns-viewer: nothing is drawn that these could change
-            for handle in (*(handle for handle, _ in changes), self.redraw, self.finish):
+        if trainer is None:  # ns-viewer: nothing is drawn that these could change
+            for handle, _ in changes:
                 handle.visible = False
         viewer.viser_server.on_client_connect(self._show_scene)
 
@@ -193,6 +193,10 @@ class MiningPanel(ViewerControl):
         """The viewer calls back in threads of its own; `act` while training waits."""
         with self._viewer.train_lock or contextlib.nullcontext():
             act()
+
+
+def _button(gui: GuiApi, label: str, visible: bool) -> GuiButtonHandle:
+    return gui.add_button(label, visible=visible, hint=HINTS[label])
 
 
 def _slider(gui: GuiApi, label: str, most: float, step: float, value: float) -> GuiInputHandle[Any]:

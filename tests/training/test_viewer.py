@@ -126,6 +126,19 @@ def test_the_panel_has_the_controls_that_the_recipe_has(
         server.stop()
 
 
+def test_finishing_is_offered_where_the_trainer_can_finish(blender_scene: Path) -> None:
+    """nerfstudio's own trainer, and ns-viewer, which has none, cannot."""
+    made = manager(blender_scene)
+    stock = Trainer.__new__(Trainer)
+    for trainer, offered in ((SimpleNamespace(finish=MagicMock()), True), (stock, False), (None, False)):
+        panel, gui = MiningPanel(made.train_pixel_sampler), MagicMock()
+        panel._setup(
+            SimpleNamespace(viser_server=SimpleNamespace(gui=gui, on_client_connect=MagicMock()), trainer=trainer)
+        )
+        visible = {call.args[0]: call.kwargs["visible"] for call in gui.add_button.call_args_list}
+        assert visible == {"Re-draw all walkers": trainer is not None, "Cool down and finish": offered}
+
+
 def test_every_control_has_a_hint_and_every_slider_readable_ends(blender_scene: Path) -> None:
     for sampling_type in ("dmc", "lmc"):
         panel, gui = MiningPanel(manager(blender_scene, sampling_type).train_pixel_sampler), MagicMock()
