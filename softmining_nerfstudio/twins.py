@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from copy import deepcopy
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_origin
@@ -16,6 +15,7 @@ from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.models.depth_nerfacto import DepthNerfactoModel
 from nerfstudio.models.instant_ngp import NGPModel
 from nerfstudio.models.tensorf import TensoRFModel
+from nerfstudio.utils.external import TCNN_EXISTS
 
 from softmining_nerfstudio.mining.walks import Langevin
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
@@ -31,7 +31,7 @@ from softmining_nerfstudio.training.trainer import SoftMiningTrainerConfig
 allow_numpy_scalars()  # here, as every ns-* command imports its methods before it loads a checkpoint
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-IMPLEMENTATION = "tcnn" if DEVICE == "cuda" and importlib.util.find_spec("tinycudann") else "torch"
+IMPLEMENTATION = "tcnn" if DEVICE == "cuda" and TCNN_EXISTS else "torch"
 
 NO_SCORE = (TensoRFModel, NGPModel, DepthNerfactoModel)
 """Models that give pixels no gradient of the colour loss alone: the first two detach their sample positions, and in the

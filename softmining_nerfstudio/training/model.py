@@ -72,10 +72,9 @@ class SoftMiningMixin:
 
     def populate_modules(self) -> None:
         device = torch.device(self.kwargs.get("device", "cpu"))
-        implementation = getattr(self.config, "implementation", "torch")
-        CONSOLE.print(f"Model on {device}, {implementation} implementation")
         with lazy_lpips():
             super().populate_modules()  # type: ignore[misc]
+        CONSOLE.print(f"Model on {device}, {_implementation(self)} implementation")  # type: ignore[arg-type]
         if hasattr(self, "occupancy_grid") and device.type != "cuda":
             raise RuntimeError(
                 f"{type(self).__name__} needs a CUDA GPU: nerfacc marches its occupancy grid there only, and this is "
@@ -127,6 +126,12 @@ class SoftMiningNerfactoMixin(SoftMiningMixin):
         sampler = self.proposal_sampler  # type: ignore[attr-defined]
         sampler._step = state["proposal_step"]
         sampler._steps_since_update = state["proposal_steps_since_update"]
+
+
+def _implementation(model: nn.Module) -> str:
+    """What its layers are made of. nerfstudio takes torch where it cannot load tiny-cuda-nn, whatever was asked for;
+    some models have no option for it."""
+    return "tcnn" if any(type(part).__module__.startswith("tinycudann") for part in model.modules()) else "torch"
 
 
 def _at_detached_positions(density_fn: Callable) -> Callable:

@@ -8,8 +8,10 @@ import torch
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.field_components.encodings import NeRFEncoding
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.models.nerfacto import NerfactoModel
+from nerfstudio.utils.external import TCNN_EXISTS
 from torch import nn
 
 from softmining_nerfstudio.methods import softmining_lite
@@ -46,6 +48,17 @@ def small_model(**changes: object) -> NerfactoModel:
 def colour(rays: torch.Tensor) -> torch.Tensor:
     """An analytic scene: a smooth colour for each direction."""
     return 0.5 + 0.3 * torch.sin(rays @ torch.tensor([[7.0, 2.0, -3.0], [1.0, 5.0, 2.0], [0.5, 0.2, 1.0]]))
+
+
+@pytest.mark.skipif(TCNN_EXISTS, reason="tiny-cuda-nn is here")
+def test_the_implementation_that_is_printed_is_the_one_that_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_model(implementation="tcnn")
+    assert "Model on cpu, torch implementation" in capsys.readouterr().out
+    monkeypatch.setattr(NeRFEncoding, "__module__", "tinycudann.modules")
+    small_model(implementation="torch")
+    assert "Model on cpu, tcnn implementation" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("distorted", [False, True])
