@@ -10,7 +10,8 @@ The data, before and while a model trains on it:
     dataset.py           the data set, with errors that name the file; capture.py: what is to be kept of its images
     image_batches.py     the images that rays are drawn from: all, or some that change; rays.py: rays through pixels
     checks.py            what is checked before images are loaded: cameras.py (and lens.py, the circle of a fisheye)
-    parsing.py           what a parser's error means; questions.py: what parsers ask where nobody can answer
+    parsing.py           what a parser's error means; frames.py: what transforms.json must hold
+    questions.py         what parsers ask where nobody can answer
     scene_kinds.py       what the data says of the scene, and the settings that follow; objects.py: objects alone
     resolution.py        which pixels a training sees
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import glob
 import re
 import traceback
 from pathlib import Path
 
-from nerfstudio.cameras.cameras import CAMERA_MODEL_TO_TYPE
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 
 from softmining_nerfstudio.training.cameras import require_cameras_of_files
 from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.frames import require_frames
 from softmining_nerfstudio.training.run_folder import config_being_loaded
 
 EXPECTED = (OSError, ValueError, LookupError, AssertionError, EOFError, ArithmeticError, RuntimeError)
@@ -34,7 +34,7 @@ def explain(error: Exception, parser: DataParserConfig) -> None:
         raise UserError(
             f"{parser.data.absolute()}: no such file or folder. {reader} expects data there.{moved}"
         ) from error
-    require_frames(parser.data)
+    require_frames(parser)
     if not isinstance(error, EXPECTED):
         return
     if isinstance(error, ArithmeticError) or "linalg" in str(error):
@@ -45,6 +45,7 @@ def explain(error: Exception, parser: DataParserConfig) -> None:
     reason = (
         str(error) if isinstance(error, OSError | ValueError | AssertionError) else f"{type(error).__name__} {error}"
     )
+    reason = " ".join(reason.split())
     if (image := _image_in(error)) is not None:
         raise UserError(f"{reader} cannot read {image}: {reason}. Expected an image.") from error
     raise UserError(f"{reader} cannot read {parser.data.absolute()}: {reason}") from error
@@ -67,37 +68,10 @@ def hint(path: Path) -> str:
         nearest = next(folder for folder in path.absolute().parents if folder.is_dir())
         return f"There is no folder {path.parent.absolute()}; the nearest is {nearest}."
     stem = path.name.split(".")[0]  # nerfstudio adds .png to r_0.jpg
-    beside = sorted(other.name for other in path.parent.glob(f"{stem}.*") if not other.name.startswith("."))
+    beside = sorted(
+        other.name for other in path.parent.glob(f"{glob.escape(stem)}.*") if not other.name.startswith(".")
+    )
     return f"Found {beside[0]} there." if beside else ""
-
-
-def require_frames(data: Path) -> None:
-    """Check that the `transforms*.json` of a capture list frames, each with an image and a pose, of a known camera.
-
-    Args:
-        data: the folder of the capture, or its file.
-
-    Raises:
-        UserError: if one is not JSON, names another camera model, lists no frames, or one without image or pose.
-    """
-    for path in [data] if data.suffix == ".json" and data.exists() else sorted(data.glob("transforms*.json")):
-        try:
-            meta = json.loads(path.read_text(encoding="utf-8"))
-            frames = meta.get("frames")
-        except (ValueError, AttributeError) as error:
-            raise UserError(f"cannot read {path}: {error}. Expected a JSON object with the key frames.") from error
-        if not frames:
-            raise UserError(f"{path} lists no frames; expected at least one image")
-        if (model := meta.get("camera_model", "OPENCV")) not in CAMERA_MODEL_TO_TYPE:
-            raise UserError(f"{path}: camera_model is {model}; expected one of {', '.join(CAMERA_MODEL_TO_TYPE)}")
-        for number, frame in enumerate(frames):
-            for key in ("file_path", "transform_matrix"):
-                if key not in frame:
-                    raise UserError(f"{path}: frame {number} has no {key}; expected file_path and transform_matrix")
-            rows = [len(row) if isinstance(row, list) else 1 for row in frame["transform_matrix"]]
-            if rows != [4] * 4:
-                found = f"the transform_matrix of {frame['file_path']} has rows of {rows} numbers"
-                raise UserError(f"{path}: {found}; expected four rows of four")
 
 
 def _path_in(error: FileNotFoundError) -> Path | None:

@@ -9,6 +9,7 @@ import pytest
 import tyro
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
+from nerfstudio.data.dataparsers.instant_ngp_dataparser import InstantNGPDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from nerfstudio.data.datasets.depth_dataset import DepthDataset
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
 from softmining_nerfstudio.training.datamanager import SoftMiningDataManager, SoftMiningDataManagerConfig
 from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.parsing import hint
 
 SIZE = 24
 
@@ -215,6 +217,9 @@ def test_a_capture_without_frames_is_named(
             lambda frame: frame["transform_matrix"].pop(),
             r"of train/r_2.png has rows of \[4, 4, 4\] numbers; expected four",
         ),
+        (lambda frame: frame.update(transform_matrix=None), "frame 2 has no transform_matrix; expected four rows"),
+        (lambda frame: frame.update(file_path=None), "frame 2 has no file_path; expected a path"),
+        (lambda frame: frame.update(file_path=7), "frame 2 has 7 as its file_path; expected a path"),
     ],
 )
 def test_a_frame_without_its_image_or_pose_is_named(capture: Path, damage: Callable, message: str) -> None:
@@ -232,6 +237,51 @@ def test_an_unknown_camera_model_is_named_with_those_that_are_known(capture: Pat
     path.write_text(json.dumps({**json.loads(path.read_text()), "camera_model": "PINHOLE_2"}))
     with pytest.raises(UserError, match=f"^{path}: camera_model is PINHOLE_2; expected one of SIMPLE_PINHOLE, PINHOLE"):
         load(NerfstudioDataParserConfig(data=capture))
+
+
+@pytest.mark.parametrize(
+    ("parser", "changes", "message"),
+    [
+        (
+            NerfstudioDataParserConfig,
+            {"fl_x": None},
+            "no fl_x for all frames, and none for frame 0; expected fl_x, fl_y",
+        ),
+        (NerfstudioDataParserConfig, {"h": None}, "no h for all frames, and none for frame 0; expected fl_x, fl_y"),
+        (InstantNGPDataParserConfig, {"fl_x": None, "is_fisheye": True}, r"no focal length .* expected one of fl_x \("),
+    ],
+)
+def test_a_number_of_the_lens_that_a_parser_needs_is_named(
+    capture: Path, parser: type[DataParserConfig], changes: dict, message: str
+) -> None:
+    path = capture / "transforms.json"
+    meta = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in meta.items() if value is not None}))
+    with pytest.raises(UserError, match=f"^{path} has {message}"):
+        load(parser(data=capture))
+
+
+def test_a_focal_length_is_no_angle_of_view(scene: Path) -> None:
+    path = scene / "transforms_train.json"
+    path.write_text(json.dumps({"fl_x": 33.0, "frames": json.loads(path.read_text())["frames"]}))
+    with pytest.raises(UserError, match=f"^{path} has no camera_angle_x; expected .* radians. blender-data .* fl_x"):
+        load(BlenderDataParserConfig(data=scene))
+
+
+def test_a_backup_of_the_list_of_frames_is_not_blamed(capture: Path) -> None:
+    (capture / "transforms_old.json").write_text("{}")
+    path = capture / "transforms.json"
+    meta = json.loads(path.read_text())
+    del meta["frames"][3]["mask_path"]
+    path.write_text(json.dumps(meta))
+    with pytest.raises(UserError, match=f"cannot read {capture}: Different number of image and mask") as caught:
+        load(NerfstudioDataParserConfig(data=capture))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_name_with_brackets_is_looked_for_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "view[1].jpg").touch()
+    assert hint(tmp_path / "view[1].png") == "Found view[1].jpg there."
 
 
 def test_images_that_are_not_there_are_counted(capture: Path) -> None:
