@@ -45,11 +45,14 @@ def require_settings(parser: DataParserConfig) -> None:
             raise UserError(f"{flag} is {value}; expected a number from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE:g}")
 
 
-def require_cameras(parser: DataParserConfig, outputs: DataparserOutputs, datasets: Sequence[InputDataset]) -> None:
+def require_cameras(
+    parser: DataParserConfig, outputs: DataparserOutputs, datasets: Sequence[InputDataset], reader: str
+) -> None:
     """Check the cameras of all data sets of a scene.
 
     Args:
         outputs: of the training data, for the way back to the coordinates of the files.
+        reader: what the parser is called on the command line.
 
     Raises:
         UserError: if a number is not finite, a camera is impossible, two cameras share an image, or the cameras are in
@@ -59,8 +62,8 @@ def require_cameras(parser: DataParserConfig, outputs: DataparserOutputs, datase
     for names, cameras in views:
         if cameras.camera_to_worlds.ndim != 3:  # instant-ngp's parser looks a single pose up by a tensor
             raise UserError(
-                f"the parser has no camera for {names[0]}, the only image of its part of the data; expected two or "
-                "more. Try --eval-mode interval --eval-interval 5."
+                f"{reader} has no camera for {names[0]}, the only image of its part of the data; expected two or "
+                f"more. End the command with {reader} --eval-mode interval --eval-interval 5."
             )
     places = torch.cat([cameras.camera_to_worlds[:, :3, 3] for _, cameras in views]).double()
     offset = outputs.dataparser_transform[:3, 3].double().norm()

@@ -9,7 +9,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils import comms
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from softmining_nerfstudio.training import cameras, resolution
+from softmining_nerfstudio.training import cameras, parsing, resolution
 from softmining_nerfstudio.training.dataset import SoftMiningDataset
 
 
@@ -29,7 +29,7 @@ def require_sound(
     Raises:
         UserError: what is wrong, and in which file.
     """
-    cameras.require_cameras(parser, outputs, datasets)
+    cameras.require_cameras(parser, outputs, datasets, parsing.name_of(parser))
     for dataset in datasets:
         if isinstance(dataset, SoftMiningDataset):
             dataset.check_files(slack=1 if factors else 0)

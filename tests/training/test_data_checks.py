@@ -161,7 +161,8 @@ def test_an_image_of_two_cameras_is_named(small_capture: Capture) -> None:
 
 def test_a_parser_that_fails_on_a_single_held_out_image_is_told_how_to_hold_out_more(small_capture: Capture) -> None:
     parser = InstantNGPDataParserConfig(data=small_capture.folder)
-    with pytest.raises(UserError, match=r"no camera for .*frame_8.png, the only image.* Try --eval-mode interval"):
+    way = r"End the command with instant-ngp-data --eval-mode interval --eval-interval 5\.$"
+    with pytest.raises(UserError, match=rf"no camera for .*frame_8.png, the only image.* {way}"):
         small_capture.load(parser)
     small_capture.load(replace(parser, eval_mode="interval", eval_interval=5))
 
