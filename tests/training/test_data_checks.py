@@ -311,7 +311,7 @@ def test_without_data_the_option_that_names_it_is_said(
         small_capture.load(NerfstudioDataParserConfig())
 
 
-def test_a_key_that_a_parser_misses_is_named_with_the_data(small_capture: Capture) -> None:
-    small_capture.transforms["camera_model"] = "OPENCV_FOO"
-    with pytest.raises(UserError, match=r"nerfstudio-data cannot read .*KeyError 'OPENCV_FOO'"):
+def test_a_list_that_a_parser_misses_is_named_with_the_data(small_capture: Capture) -> None:
+    small_capture.transforms["val_filenames"] = [f"images/{small_capture.name(0)}"]
+    with pytest.raises(UserError, match=r"nerfstudio-data cannot read .*RuntimeError .* split train is missing"):
         small_capture.load()
