@@ -25,7 +25,11 @@ TWINS = {
     "softmining": ("nerfacto", "Nerfacto, trained on soft-mined rays: for real captures."),
     "softmining-big": ("nerfacto-big", "Nerfacto-big, trained on soft-mined rays."),
     "softmining-huge": ("nerfacto-huge", "Nerfacto-huge, trained on soft-mined rays."),
-    "softmining-depth": ("depth-nerfacto", "Depth-nerfacto, trained on soft-mined rays."),
+    "softmining-depth": (
+        "depth-nerfacto",
+        "Depth-nerfacto on soft-mined rays. Needs depth maps; without them nerfstudio downloads a network that guesses "
+        "them.",
+    ),
     "softmining-ngp": ("instant-ngp", "Instant-NGP, trained on soft-mined rays. Needs a CUDA GPU."),
     "softmining-vanilla": ("vanilla-nerf", "The original NeRF, trained on soft-mined rays. (slow)"),
     "softmining-mip": ("mipnerf", "Mip-NeRF, trained on soft-mined rays. (slow)"),

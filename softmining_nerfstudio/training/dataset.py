@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass, replace
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -25,10 +26,27 @@ Dataset = TypeVar("Dataset", bound=InputDataset)
 
 class SoftMiningDataset(InputDataset):
     """Images and masks, with errors that name the file. As a mixin before another data set, it names that one's
-    files."""
+    files.
+
+    Raises:
+        UserError: if nerfstudio cannot download the network that guesses depth maps, where there are none.
+    """
 
     channels = 3
     """Of the images, once `check_files` has seen them: 4 if one of them is RGBA."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        try:
+            super().__init__(*arguments, **options)
+        except Exception as error:  # the hub raises RuntimeError, OSError, ImportError ...
+            if "torch.hub" not in {frame.f_globals.get("__name__") for frame, _ in walk_tb(error.__traceback__)}:
+                raise
+            reason = " ".join(str(error).split())
+            raise UserError(
+                "there are no depth maps, and nerfstudio cannot download the network that guesses them: "
+                f"{reason or type(error).__name__}. Expected a depth_file_path for each frame, or a connection. "
+                "The method softmining needs neither."
+            ) from error
 
     def check_files(self, slack: int) -> None:
         """Compare every image with its camera and with the other images, by their headers.

@@ -4,8 +4,10 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
+import torch
 import tyro
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
@@ -113,6 +115,18 @@ def test_depths_that_a_method_does_not_read_may_be_missing(capture: Path) -> Non
         frame["depth_file_path"] = f"train/depth_{view}.png"
     (capture / "transforms.json").write_text(json.dumps(transforms))
     load(NerfstudioDataParserConfig(data=capture))
+
+
+def test_depths_that_can_neither_be_read_nor_guessed_are_said(
+    capture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_connection(*_: object, **__: object) -> None:
+        raise URLError("unreachable")
+
+    monkeypatch.setattr(torch.hub, "urlopen", no_connection)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    with pytest.raises(UserError, match=r"no depth maps.* no internet connection .*Expected a depth_file_path"):
+        load(NerfstudioDataParserConfig(data=capture), _target=SoftMiningDataManager[DepthDataset])
 
 
 @pytest.mark.parametrize(("damage", "message"), BAD_MASKS.values(), ids=BAD_MASKS.keys())
