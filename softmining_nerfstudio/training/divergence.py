@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from softmining_nerfstudio.training.checkpoints import newest
 from softmining_nerfstudio.training.errors import UserError
+from softmining_nerfstudio.training.terminal import counted
 
 
 def require_finite_parameters(module: nn.Module, step: int, folder: Path) -> None:
@@ -24,7 +25,7 @@ def require_finite_parameters(module: nn.Module, step: int, folder: Path) -> Non
         UserError: if a parameter is not finite.
     """
     if (broken := _non_finite(module)) is not None:
-        raise _diverged(f"after {step + 1} steps", f"{broken} is not finite", folder)
+        raise _diverged(f"after {counted(step + 1, 'step')}", f"{broken} is not finite", folder)
 
 
 def require_finite_losses(losses: Mapping[str, Tensor], module: nn.Module, step: int, folder: Path) -> None:

@@ -17,6 +17,8 @@ from nerfstudio.pipelines.dynamic_batch import DynamicBatchPipeline
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch.nn.parallel import DistributedDataParallel
 
+from softmining_nerfstudio.training.terminal import counted
+
 _SHOWN = (("psnr", 2, " dB"), ("ssim", 3, ""), ("fine_ssim", 3, ""), ("lpips", 3, ""), ("fine_lpips", 3, ""))
 """Metric, digits, unit."""
 
@@ -101,7 +103,7 @@ class SoftMiningPipelineMixin:
         metrics = super().get_average_eval_image_metrics(step, output_path, get_std)  # type: ignore[misc]
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         if step is None:
-            say(f"Evaluated {len(views)} held-out views", metrics)
+            say(f"Evaluated {counted(len(views), 'held-out view')}", metrics)
         return metrics
 
 

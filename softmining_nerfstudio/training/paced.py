@@ -18,6 +18,7 @@ from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.interruption import Interruption
 from softmining_nerfstudio.training.resumable import ResumableTrainer
 from softmining_nerfstudio.training.schedule import on_course
+from softmining_nerfstudio.training.terminal import counted
 
 _STEPS_PER_AGREEMENT = 10
 """Of several processes, on the time and on the end."""
@@ -60,8 +61,8 @@ class PacedTrainer(ResumableTrainer):
         course = self.course
         if course.finished:
             CONSOLE.print(
-                f"The checkpoint has {course.steps} steps, {course.seconds / 60:.1f} minutes of training: nothing is "
-                "left of what was asked for. More --max-num-iterations or --minutes go on.",
+                f"The checkpoint has {counted(course.steps, 'step')}, {course.seconds / 60:.1f} minutes of training: "
+                "all that was asked for. To train on, give a larger --max-num-iterations or --minutes.",
                 soft_wrap=True,
             )
             return

@@ -28,6 +28,11 @@ class MiningEvent(Enum):
     ALPHA = "Alpha"
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, as `1 step` and `2 steps`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """A duration to two units."""
     minutes, seconds = divmod(int(seconds), 60)

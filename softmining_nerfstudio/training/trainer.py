@@ -24,6 +24,7 @@ from softmining_nerfstudio.training.looking import Thumbnails
 from softmining_nerfstudio.training.paced import PacedTrainer, course_of
 from softmining_nerfstudio.training.run_folder import RunFolderConfig, require_own_data
 from softmining_nerfstudio.training.scene_kinds import follow_data, parser_of
+from softmining_nerfstudio.training.terminal import counted
 from softmining_nerfstudio.training.threads import leave_busy_cores_alone
 
 _ALL_VIEWS = "Eval Images Metrics Dict (all images)"
@@ -159,7 +160,7 @@ class SoftMiningTrainer(PacedTrainer):
                 writer.put_scalar(writer.EventName.CURR_TEST_PSNR, event["event"]["psnr"], step)
             elif event["name"] == _ALL_VIEWS:
                 self._evaluated = step
-                held_out.say(f"All held-out views after {step + 1} steps", event["event"])
+                held_out.say(f"All held-out views after {counted(step + 1, 'step')}", event["event"])
 
     def _after_train(self) -> None:
         """Save, evaluate held-out views for as long as training took, or a minute, and end."""
@@ -171,7 +172,7 @@ class SoftMiningTrainer(PacedTrainer):
             with held_out.in_time(self.pipeline.datamanager, max(self.course.seconds, _EVALUATION)) as seen:
                 metrics = self.pipeline.get_average_eval_image_metrics(step=self.step)
             writer.put_dict(_ALL_VIEWS, metrics, self.step)
-            held_out.say(f"{seen.named} after {self.step + 1} steps", metrics)
+            held_out.say(f"{seen.named} after {counted(self.step + 1, 'step')}", metrics)
         super()._after_train()
 
     def _train_complete_viewer(self) -> None:

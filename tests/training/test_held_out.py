@@ -43,7 +43,7 @@ def one_view(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ns_eval_says_what_it_found_in_valid_json(capsys: pytest.CaptureFixture[str]) -> None:
     metrics = pipeline(1).get_average_eval_image_metrics(get_std=True)
     assert json.loads(json.dumps(metrics, allow_nan=False)) == {"psnr": 20.126, "ssim": 0.5}
-    assert capsys.readouterr().out == "Evaluated 1 held-out views: PSNR 20.13 dB, SSIM 0.500\n"
+    assert capsys.readouterr().out == "Evaluated 1 held-out view: PSNR 20.13 dB, SSIM 0.500\n"
 
 
 @pytest.mark.usefixtures("one_view")

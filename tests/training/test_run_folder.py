@@ -195,7 +195,9 @@ def test_a_training_that_has_all_its_steps_says_so(tmp_path: Path, capsys: pytes
     made = trainer(tmp_path, max_num_iterations=8)
     made.course.steps = 8
     made.train()
-    assert "has 8 steps, 0.0 minutes of training: nothing is left" in " ".join(capsys.readouterr().out.split())
+    assert "has 8 steps, 0.0 minutes of training: all that was asked for. To train on, give" in " ".join(
+        capsys.readouterr().out.split()
+    )
     assert not made.checkpoint_dir.exists()
 
 

@@ -12,6 +12,7 @@ from softmining_nerfstudio.training.terminal import (
     MiningEvent,
     SoftMiningLocalWriterConfig,
     Table,
+    counted,
     duration,
     writer,
 )
@@ -103,3 +104,7 @@ for module in ("nerfstudio.cameras.cameras", "mine"):
     ).stderr
     assert asked.count("UserWarning") == 4
     assert len(BEYOND_A_USER) == 5
+
+
+def test_one_thing_is_singular() -> None:
+    assert [counted(number, "step") for number in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]
