@@ -38,11 +38,13 @@ def is_outdated(folder: Path, source: Path) -> bool:
         _warn_of_other_names(folder, source)
         return False
     except (OSError, ValueError, LookupError, TypeError):
-        return _keep(folder, f"its {MARK} is damaged")
+        _say_kept(folder, f"its {MARK} is damaged")
+        return False
     if sources == _fingerprints(images_in(source)):
         return False
     if written != _fingerprints(images_in(folder)):
-        return _keep(folder, f"{source} has changed since, and so has this folder")
+        _say_kept(folder, f"{source} has changed since, and so has this folder")
+        return False
     return True
 
 
@@ -111,14 +113,13 @@ def _warn_of_other_names(folder: Path, source: Path) -> None:
     names, others = ({file.stem for file in images_in(place)} for place in (folder, source))
     # LLFF's own tool counts its smaller images, which tells nothing of their sources.
     if unknown := sorted(name for name in names - others if not re.fullmatch(r"image\d+", name)):
-        _keep(folder, f"{unknown[0]} is not the name of an image in {source}")
+        _say_kept(folder, f"{unknown[0]} is not the name of an image in {source}")
 
 
-def _keep(folder: Path, reason: str) -> bool:
+def _say_kept(folder: Path, reason: str) -> None:
     CONSOLE.print(
         f"Using {folder} as it is, though {reason}. Remove or rename it to have it made from images/.",
         style="yellow",
         markup=False,
         soft_wrap=True,
     )
-    return False
