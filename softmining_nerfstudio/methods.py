@@ -115,7 +115,8 @@ nerfacto_lite = MethodSpecification(
 
 
 def _lite() -> TrainerConfig:
-    """Nerfacto-lite on mined rays, in half of the steps; what is counted in steps is over in time."""
+    """Nerfacto-lite on mined rays, in half of its steps. The anneal of the proposal weights is halved, too, so that it
+    ends before the training does."""
     twin = soft_mining(nerfacto_lite.config, "softmining-lite")
     twin.max_num_iterations = LITE_STEPS // 2
     cast(NerfactoModelConfig, twin.pipeline.model).proposal_weights_anneal_max_num_iters = 250

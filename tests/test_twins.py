@@ -131,7 +131,7 @@ def test_tensorf_is_mined_without_drift_and_says_so(
     config = small("softmining-tensorf", blender_scene, tmp_path)
     assert config.pipeline.datamanager.pixel_sampler.langevin.drift == 0
     config.setup(local_rank=0, world_size=1).setup()
-    assert capsys.readouterr().out.count("The walkers have no drift") == 1
+    assert capsys.readouterr().out.count("no drift: they follow the error only by dying") == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -125,7 +125,7 @@ class SoftMiningDataManager(VanillaDataManager[TDataset], nn.Module):
         self.train_ray_generator = PixelRays(self.train_dataset.cameras.to(self.device))
         walk = sampler.config.recipe.walk
         if isinstance(walk, Langevin) and not walk.needs_score:
-            CONSOLE.print("The walkers have no drift: they follow the error by dying and reappearing alone.")
+            CONSOLE.print("The walkers have no drift: they follow the error only by dying and reappearing.")
 
     def setup_eval(self) -> None:
         """Load the held-out images and set up what draws from them."""

@@ -62,7 +62,7 @@ class SoftMiningDataset(InputDataset):
         if len(gone) > 1:
             raise UserError(
                 f"{len(gone)} of {len(self)} images are not there, the first {gone[0]}. {hint(gone[0])}".rstrip()
-                + " Expected a file for each frame. instant-ngp-data leaves frames without one out."
+                + " Expected a file for each frame. instant-ngp-data skips frames that have none."
             )
         modes: dict[str, Path] = {}
         sizes = []
@@ -168,11 +168,20 @@ class SoftMiningDataset(InputDataset):
     def _refuse(self, index: int, reason: Exception | str) -> NoReturn:
         name, masks = self.image_filenames[index], self._dataparser_outputs.mask_filenames
         mask = "" if masks is None else f" and a one-channel mask of its size, {masks[index]}"
-        there = f" {hint(name)}" if isinstance(reason, FileNotFoundError) and not name.exists() else ""
-        raise UserError(
-            f"cannot use {name}: {str(reason) or type(reason).__name__}.{there} "
-            f"Expected a grey, RGB or RGBA image of 8 bits a channel{mask}."
-        ) from (reason if isinstance(reason, Exception) else None)
+        advice = hint(name) if isinstance(reason, FileNotFoundError) and not name.exists() else ""
+        sentences = (
+            f"cannot use {name}: {_without(name, reason)}.",
+            advice,
+            f"Expected a grey, RGB or RGBA image of 8 bits a channel{mask}.",
+        )
+        raise UserError(" ".join(filter(None, sentences))) from (reason if isinstance(reason, Exception) else None)
+
+
+def _without(path: Path, reason: Exception | str) -> str:
+    """What went wrong with a file, without its path."""
+    if isinstance(reason, OSError) and reason.strerror and str(reason.filename) == str(path):
+        return reason.strerror
+    return str(reason).replace(f" {str(path)!r}", "") or type(reason).__name__
 
 
 def _path_lists(metadata: Mapping[str, Any]) -> Iterator[list[Path]]:

@@ -120,7 +120,7 @@ def batches_of(
         at_once, repeats, options, prepare: as in `ImageBatches`.
     """
     excluded = manager.exclude_batch_keys_from_device
-    reason = "no data set of this package"
+    reason = "a data set that is not this package's"
     if isinstance(dataset, SoftMiningDataset) and (reason := foreign(dataset)) is None:
         masked = not manager.config.pixel_sampler.ignore_mask
         return ImageBatches(dataset, at_once, repeats, options, excluded, manager.device, prepare, masked)

@@ -1,6 +1,6 @@
 """The learning rate over a training: it rises, stays, and falls in the cool-down.
 
-Other than a decay over a fixed number of steps, it ends well wherever the training ends.
+Unlike a decay over a fixed number of steps, it ends well wherever the training ends.
 """
 
 from __future__ import annotations
