@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from softmining_nerfstudio.mining.feedback import Feedback
 from softmining_nerfstudio.training.compiled import compile_encodings
+from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.perceptual import lazy_lpips
 
 
@@ -76,7 +77,7 @@ class SoftMiningMixin:
             super().populate_modules()  # type: ignore[misc]
         CONSOLE.print(f"Model on {device}, {_implementation(self)} implementation")  # type: ignore[arg-type]
         if hasattr(self, "occupancy_grid") and device.type != "cuda":
-            raise RuntimeError(
+            raise UserError(
                 f"{type(self).__name__} needs a CUDA GPU: nerfacc marches its occupancy grid there only, and this is "
                 f"{device}. Use softmining or, for an object on a plain background, softmining-lite."
             )
