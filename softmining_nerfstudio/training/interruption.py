@@ -19,6 +19,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from softmining_nerfstudio.training.checkpoints import newest, step_of
 from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.flags import flag_of
+from softmining_nerfstudio.training.terminal import counted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 _LENGTH = ("--max-num-iterations", "--minutes")
@@ -85,7 +86,7 @@ def say_stopped(course: Course, checkpoints: Path) -> None:
     later = latest is not None and (step_of(latest) or 0) > saved  # of the training before
     from_step = saved if later else None
     resume = partial(resume_command, checkpoints, from_step=from_step)
-    commands = {f"Stopped after {course.steps} steps. Resume with:": resume(steps=ends_at)}
+    commands = {f"Stopped after {counted(course.steps, 'step')}. Resume with:": resume(steps=ends_at)}
     if course.share and not course.cooling:
         total = course.steps + course.steps_to_finish
         commands["Or cool down from there and finish, with:"] = resume(steps=total)

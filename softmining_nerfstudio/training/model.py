@@ -64,7 +64,7 @@ class SoftMiningMixin:
 
     Raises:
         TypeError: if the model has no such loss.
-        RuntimeError: if it needs a GPU and there is none.
+        UserError: if it needs a GPU and there is none.
     """
 
     training: bool

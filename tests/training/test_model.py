@@ -17,6 +17,7 @@ from torch import nn
 from softmining_nerfstudio.methods import softmining_lite
 from softmining_nerfstudio.mining.feedback import Feedback, Places
 from softmining_nerfstudio.mining.importance import Importance
+from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.model import SoftMiningLoss, SoftMiningMixin
 
 RAYS = 16
@@ -194,10 +195,15 @@ def test_the_loss_of_each_ray_must_be_to_be_had() -> None:
         SoftMiningLoss(nn.CosineSimilarity())
 
 
-def test_a_model_without_rgb_loss_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("attribute", "error", "message"),
+    [("field", TypeError, r"Mined .*rgb_loss"), ("occupancy_grid", UserError, r"Mined needs a CUDA GPU.* this is cpu")],
+)
+def test_a_model_that_cannot_be_mined_here_is_refused(attribute: str, error: type[Exception], message: str) -> None:
     class Plain(Model):
         def populate_modules(self) -> None:
             super().populate_modules()
+            setattr(self, attribute, None)
 
         get_param_groups = get_outputs = get_image_metrics_and_images = lambda *_: None
 
@@ -208,5 +214,5 @@ def test_a_model_without_rgb_loss_is_refused() -> None:
     class MinedConfig(ModelConfig):
         _target: type = field(default_factory=lambda: Mined)
 
-    with pytest.raises(TypeError, match=r"Mined .*rgb_loss"):
+    with pytest.raises(error, match=message):
         MinedConfig().setup(scene_box=SceneBox(torch.tensor([[-1.0] * 3, [1.0] * 3])), num_train_data=1)
