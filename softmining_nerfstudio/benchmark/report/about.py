@@ -20,9 +20,10 @@ NOTES = (
     "counts, with straight lines between measurements.",
     '"< x": the run did not reach the PSNR, so at most x. "> x": the reference did not reach it, so at least x. '
     '"x..y": between x and y. "2 of 3": finished seeds with a known number; the others did not reach the PSNR, or '
-    "their reference has not finished or trained on another device. Nothing is extrapolated.",
+    "their reference has not finished or trained on another device or with other threads. Nothing is extrapolated.",
     "Gain at equal time: PSNR minus the baseline's, after the baseline's whole time. "
-    "Time per step: a multiple of the baseline's.",
+    "Time per step: a multiple of the baseline's. Memory: most that torch held on the GPU, without tiny-cuda-nn's own; "
+    "on a processor, most of the process.",
 )
 SCENES_NOTE = "Means over scenes: seed by seed, for methods that finished all scenes; geometric for ratios."
 BUDGETS_NOTES = (

@@ -68,7 +68,7 @@ def _reached(numbers: SeedRange) -> bool:
 def _in_time(steps: SeedRange, time: SeedRange | None, name: str) -> str:
     """How much sooner in time. Fewer seeds than in steps may compare, and the PSNR be missed in these."""
     if time is None:
-        return f"; no {name} compares, as their devices differ"
+        return f"; no {name} compares, as their devices or threads differ"
     if not _reached(time):
         return f", but not where {name}s compare{_fewer(time, steps)}"
     in_steps, said = worded(steps.median), worded(time.median)

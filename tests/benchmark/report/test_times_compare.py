@@ -47,7 +47,7 @@ def test_a_verdict_without_times_that_compare_says_so(folder: Path) -> None:
     path.write_text("".join(line for line in path.open() if '"seed": 1' not in line))
     assert verdicts(read(folder).study) == [
         "On chair mined reached uniform's final PSNR 2.0 times sooner in steps; no time compares, as their devices "
-        "differ; final +2.5 dB; 1 seed."
+        "or threads differ; final +2.5 dB; 1 seed."
     ]
     assert "psnr-over-time" in markdown_of(folder, plots=folder / "plots")  # of uniform on A alone
 
