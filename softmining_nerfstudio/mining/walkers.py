@@ -1,8 +1,8 @@
 """The walkers: a population of pixel positions that follows the error density.
 
 Each step the walkers of a batch move (`walks.py`). A walker dies if it leaves its image, if its corrected loss is among
-the lowest, or if its numbers are not finite. It reappears when it is next drawn: on an edge, or anywhere while its
-error is unknown.
+the lowest, or if its numbers are not finite. When it is next drawn it reappears: on an edge, or anywhere if it has not
+seen an error yet.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Walkers:
 
     def choose(
         self, slots: Int[Tensor, " choices"], ids: Int[Tensor, " images"], count: int, generator: torch.Generator
-    ) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-        """`count` walkers by lot, or all that there are; none of them twice.
+    ) -> tuple[Int[Tensor, " count"], Int[Tensor, " count"]]:
+        """`count` walkers by lot, none of them twice.
 
         Args:
             slots: which of the loaded images to choose from.
             ids: index of each loaded image in the data set.
-            count: how many are wanted.
+            count: at most the number of walkers in those images.
 
         Returns:
             The slot of each chosen walker's image, and the walker's flat index.
@@ -78,8 +78,8 @@ class Walkers:
     ) -> tuple[Walkers, Bool[Tensor, " n"]]:
         """Move walkers `index`, and kill those that left the image, became easy or are not finite.
 
-        A move is accepted with the chance area there / area here (Metropolis et al., 1953). So a walker stays where its
-        move would end on a masked-out pixel.
+        Where some pixels have less area than others, a move to them is made less often (Metropolis et al., 1953): with
+        the chance area there / area here. So a walker stays where its move would end on a masked-out pixel.
 
         Args:
             index: flat indices of n walkers.

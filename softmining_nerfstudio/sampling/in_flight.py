@@ -39,7 +39,6 @@ class InFlight:
         learn: from what the loss of a batch filled in.
         remember: takes note of all that `draw` changes; the call it returns puts that back. With it, the next batch is
             drawn in a thread as soon as the loss of the last one is known, while that is still being back-propagated.
-            Where nothing is learnt from the loss, it is drawn at once.
     """
 
     def __init__(
@@ -73,9 +72,8 @@ class InFlight:
             drawn = self.ahead.take(order)
         self.settle()
         batch, self.feedback = drawn or self._draw(order)
-        if self.ahead is not None:
-            begin = partial(self._begin, following)
-            self.feedback.when_complete(begin) if self.feedback.wanted else begin()
+        if self.ahead is not None and self.feedback.wanted:
+            self.feedback.when_complete(partial(self._begin, following))
         return batch, self.feedback
 
     def settle(self) -> None:

@@ -21,7 +21,8 @@ from softmining_nerfstudio.training.course import Course
 from softmining_nerfstudio.training.flags import flag_of
 from softmining_nerfstudio.training.terminal import counted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+_OF_TERMINAL = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *_OF_TERMINAL)
 _LENGTH = ("--max-num-iterations", "--minutes")
 _LOADING = ("--load-dir", "--load-step", "--load-checkpoint")
 
@@ -70,8 +71,8 @@ class Interruption:
             raise Interrupted(self._received)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        for each in self._before:  # a lost terminal may send its signal twice: it is not somebody who insists
+            signal.signal(each, signal.SIG_IGN if each in _OF_TERMINAL else signal.SIG_DFL)
         self._received = number
         with suppress(OSError):  # the terminal may be gone
             os.write(2, b"\nStopping. Once more ends at once.\n")  # print may be what the signal interrupts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ class ResumableTrainer(Trainer):
                     raise
                 difference = str(error).splitlines()[1].strip()
                 raise UserError(
-                    f"{checkpoint} is of another model: {difference} Give the method and the options of its config.yml"
+                    f"{checkpoint} does not fit this model or its number of images: {difference} Give the method, "
+                    "the options and the data of its config.yml"
                 ) from error
         vars(self.pipeline.datamanager)["course"] = self.course  # checkpoints keep it
         if checkpoint is not None:
@@ -113,15 +114,17 @@ class ResumableTrainer(Trainer):
     def _stop(self) -> None:
         self.training_state = "completed"
         done = self.course.steps
-        if done <= self._start_step:  # less while a checkpoint is being loaded
-            CONSOLE.print("Stopped before the first step: there is nothing new to save.")
-            return
-        self.save_checkpoint(done - 1)
-        if self.course.finished:
-            CONSOLE.print(f"Stopped after the last of {done} steps, before the held-out views were all evaluated.")
-            next_steps.say(self)
-        else:
-            say_stopped(self.course, self.checkpoint_dir)
+        new = done > self._start_step  # less while a checkpoint is being loaded
+        if new:
+            self.save_checkpoint(done - 1)
+        with suppress(OSError):  # the terminal may be gone
+            if not new:
+                CONSOLE.print("Stopped before the first step: there is nothing new to save.")
+            elif self.course.finished:
+                CONSOLE.print(f"Stopped after the last of {done} steps, before the held-out views were all evaluated.")
+                next_steps.say(self)
+            else:
+                say_stopped(self.course, self.checkpoint_dir)
 
     @contextmanager
     def options(self, **changes: Any) -> Iterator[None]:

@@ -205,7 +205,7 @@ def require_resumable(config: TrainerConfig) -> None:
     if folder is not None:
         inside = folder / RunFolderConfig.relative_model_dir
         if newest(folder) is None and newest(inside) is not None:
-            raise UserError(f"there is no checkpoint in {folder}, the --load-dir. There is in {inside}")
+            raise UserError(f"there is no checkpoint in {folder}, the --load-dir. Name {inside}")
         latest = newest(folder) or folder / "step-*.ckpt"
         checkpoint = latest if step is None else folder / f"step-{step:09d}.ckpt"
     if checkpoint is not None:

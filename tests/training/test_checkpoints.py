@@ -212,7 +212,7 @@ def test_training_does_not_start_from_a_checkpoint_that_is_not_there(
 
 
 def test_the_folder_of_a_run_is_told_from_that_of_its_checkpoints(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"no checkpoint in {run.parent}, the --load-dir. There is in {run}"):
+    with pytest.raises(UserError, match=rf"no checkpoint in {run.parent}, the --load-dir. Name {run}"):
         trainer(tmp_path / "after", load_dir=run.parent).setup()
 
 
@@ -231,7 +231,7 @@ def test_a_checkpoint_of_another_model_is_told_in_a_line(tmp_path: Path, monkeyp
     torch.save({"step": 7}, tmp_path / "step-000000007.ckpt")
     monkeypatch.setattr(Trainer, "_load_checkpoint", load)
     made = trainer(tmp_path / "after", load_checkpoint=tmp_path / "step-000000007.ckpt")
-    with pytest.raises(UserError, match=r"7\.ckpt is of another model: size mismatch for weight: .*config\.yml$"):
+    with pytest.raises(UserError, match=r"7\.ckpt does not fit .*: size mismatch for weight: .*config\.yml$"):
         made._load_checkpoint()
 
 

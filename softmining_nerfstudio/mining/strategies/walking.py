@@ -24,8 +24,6 @@ from softmining_nerfstudio.mining.walks import Walk
 
 MOST_ON_EDGES = 0.9
 """The largest share of rays on edges. The walkers that are left tell whether following the error would pay."""
-MOST_PER_IMAGE = 256
-"""Walkers of an image, 3 KB, where a few images at a time are loaded of many. The rest of such a batch is on edges."""
 
 
 class Walking(Strategy):
@@ -68,10 +66,11 @@ class Walking(Strategy):
         return min(self.spread, MOST_ON_EDGES) if self.edge_rays else 0.0
 
     def draw(self, images: Images, count: int) -> Positions:
-        """Chooses walkers by lot; dead ones reappear. After them come rays on edges, equally many in every image."""
+        """Walkers by lot, of which the dead reappear; after them rays on edges, as many in every image."""
         self._count = count
-        slot, yx, error = self._choose(images, count - round(self.edge_share * count))
-        if edges := count - len(slot):  # like dead walkers, but nobody remembers them
+        edges = round(self.edge_share * count)
+        slot, yx, error = self._choose(images, count - edges)
+        if edges:  # like dead walkers, but nobody remembers them
             slot = torch.cat([slot, self.densities.every_image(images, edges, self.generator)])
             yx = torch.cat([yx, torch.full((edges, 2), torch.nan)])
             error = torch.cat([error, torch.zeros(edges)])
@@ -84,12 +83,11 @@ class Walking(Strategy):
 
     def _choose(
         self, images: Images, count: int
-    ) -> tuple[Int[Tensor, " n"], Float[Tensor, "n 2"], Float[Tensor, " n"]]:
-        """The slots of n walkers by lot, at most `count`, where they are, and the errors that they saw last."""
+    ) -> tuple[Int[Tensor, " count"], Float[Tensor, "count 2"], Float[Tensor, " count"]]:
+        """The slots of `count` walkers by lot, where they are, and the errors that they saw last."""
         self._kill_strayed(images)
         drawable = self.densities.drawable(images)
-        most = max(MOST_PER_IMAGE, math.ceil(count / len(self.densities.share)))
-        per_image = min(math.ceil(count / len(drawable)), most)
+        per_image = math.ceil(count / len(drawable))
         if per_image > self.walkers.per_image:
             self.walkers = self.walkers.grown(per_image)
         slot, self._chosen = self.walkers.choose(drawable, images.ids, count, self.generator)

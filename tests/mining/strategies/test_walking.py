@@ -4,11 +4,9 @@ import pytest
 import torch
 from drawing import HEIGHT, WIDTH, N, diffusion, langevin, run, seen, setting
 
-from softmining_nerfstudio.mining.pixels.densities import Densities
-from softmining_nerfstudio.mining.pixels.edge_strength import Sobel
 from softmining_nerfstudio.mining.pixels.images import Images
 from softmining_nerfstudio.mining.strategies.spread import SpreadEstimate
-from softmining_nerfstudio.mining.strategies.walking import MOST_ON_EDGES, MOST_PER_IMAGE, Walking
+from softmining_nerfstudio.mining.strategies.walking import MOST_ON_EDGES, Walking
 from softmining_nerfstudio.mining.walks import Diffusion, Langevin
 
 
@@ -61,18 +59,6 @@ def test_the_papers_walkers_have_all_rays(generator):
     strategy.draw(images, 500)
     assert len(strategy.walkers.yx.flatten(0, 1)) == 500
     assert "On Edges" not in strategy.statistics()
-
-
-@pytest.mark.parametrize("strategy_of", [diffusion, langevin])
-def test_a_few_images_of_many_get_no_more_walkers_than_a_few_kilobytes(strategy_of, generator):
-    densities = Densities(1000, Sobel())
-    strategy = strategy_of(densities, generator)
-    images = Images(torch.tensor([40, 7]), torch.zeros(2, HEIGHT, WIDTH, 3))
-    densities.see(images)
-    for _ in range(3):
-        slot, yx = strategy.draw(images, 2000)
-        assert (len(slot), strategy.walkers.per_image) == (2000, MOST_PER_IMAGE)
-        strategy.learn(seen(images, slot, yx, torch.full((2000,), 0.1)))
 
 
 def test_the_share_of_redrawn_walkers_is_told(generator):
