@@ -132,13 +132,6 @@ def test_the_next_batch_is_begun_in_the_backward_pass(sampling_type: str) -> Non
         assert sampler.in_flight.ahead.begun
 
 
-@pytest.mark.parametrize("sampling_type", ["uniform", "uniform-per-image"])
-def test_the_next_batch_is_begun_at_once_where_nothing_is_learnt(sampling_type: str) -> None:
-    sampler = make_sampler(sampling_type=sampling_type, draws_ahead=True)
-    sampler.mine(image_batch(), 0)
-    assert sampler.in_flight.ahead.begun
-
-
 def test_settings_that_change_while_a_checkpoint_waits_do_not_mix_with_it() -> None:
     """The viewer changes them in a thread of its own. Here the thread that draws ahead takes its time."""
     sampler, drawing, slow = make_sampler(draws_ahead=True), threading.Event(), threading.Event()
