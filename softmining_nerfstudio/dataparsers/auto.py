@@ -61,15 +61,19 @@ class AutoDataParserConfig(DataParserConfig):
         if not data.exists():
             raise FileNotFoundError(f"--data: there is no {data}")
         if data.suffix == ".json" and data.is_file():
-            if data.name == BLENDER:
-                raise ValueError(f"--data: {data} is a part of a NeRF Synthetic scene. Name {data.parent}")
-            return _capture(data, data)
+            parser = _capture(data, data)
+            if isinstance(parser, InstantNGPDataParserConfig) and (data.parent / BLENDER).exists():
+                raise ValueError(
+                    f"--data: {data} is a part of a NeRF Synthetic scene. Name its folder, {data.parent}. If it is a "
+                    f"capture, name its parser: ns-train METHOD instant-ngp-data --data {data}"
+                )
+            return parser
         for name, parser in PARSERS.items():
             if (path := data / name).exists():
                 return _capture(path, data) if name == CAPTURE else parser(data=data)
         expected = f"--data: {data} {_contents(data)}. Expected a folder with one of {', '.join(PARSERS)}"
         if data.is_dir() and (inside := [path.parent for name in PARSERS for path in data.glob(f"*/{name}")]):
-            raise ValueError(f"{expected}, as {min(inside)} is")
+            raise ValueError(f"{expected}; {min(inside)} is one")
         sparse = " --colmap-path sparse/0" if (data / "sparse" / "0").is_dir() else ""
         raise ValueError(
             f"{expected}. ns-process-data makes one of photographs. For another format name its parser: ns-train "

@@ -44,7 +44,8 @@ def require_frames(parser: DataParserConfig) -> None:
             raise UserError(f"cannot read {path}: {error}. Expected a JSON object with the key frames.") from error
         if not frames or not isinstance(frames, list):
             raise UserError(f"{path} lists no frames; expected at least one image")
-        if (model := meta.get("camera_model", "OPENCV")) not in CAMERA_MODEL_TO_TYPE:
+        model = meta.get("camera_model", "OPENCV") if isinstance(parser, NerfstudioDataParserConfig) else "OPENCV"
+        if model not in [*CAMERA_MODEL_TO_TYPE]:  # a list: it may be none that can be hashed
             raise UserError(f"{path}: camera_model is {model}; expected one of {', '.join(CAMERA_MODEL_TO_TYPE)}")
         for number, frame in enumerate(frames):
             _require_frame(path, number, frame)

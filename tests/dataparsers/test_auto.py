@@ -108,13 +108,19 @@ def test_an_unknown_folder_is_told_by_what_it_holds(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_scenes_names_one_of_them(blender_scene: Path) -> None:
-    with pytest.raises(ValueError, match=rf"poses_bounds\.npy, as {blender_scene} is$"):
+    with pytest.raises(ValueError, match=rf"poses_bounds\.npy; {blender_scene} is one$"):
         AutoDataParserConfig().found(blender_scene.parent)
 
 
 def test_a_part_of_an_object_is_no_capture(blender_scene: Path) -> None:
-    with pytest.raises(ValueError, match=f"a part of a NeRF Synthetic scene. Name {blender_scene}$"):
-        AutoDataParserConfig().found(blender_scene / "transforms_train.json")
+    with pytest.raises(ValueError, match=f"a part of a NeRF Synthetic scene. Name its folder, {blender_scene}. If"):
+        AutoDataParserConfig().found(blender_scene / "transforms_test.json")
+
+
+def test_a_capture_may_have_the_file_name_of_an_object(tmp_path: Path) -> None:
+    path = tmp_path / "transforms_train.json"
+    path.write_text(json.dumps({"fl_x": 60.0, "frames": [{}]}))
+    assert AutoDataParserConfig().found(path) == NerfstudioDataParserConfig(data=path)
 
 
 def test_it_sets_up_the_parser_of_what_is_there(blender_scene: Path) -> None:
