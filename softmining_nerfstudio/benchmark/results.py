@@ -52,7 +52,7 @@ class Measurement:
     device: str | None = None
     """The device that trained up to here. Times of different devices do not compare."""
     threads: int | None = None
-    """Torch's threads, where times compare only among equals; None: unknown."""
+    """Torch's threads. Times of other numbers do not compare. None: unknown, which counts as equal."""
 
     @property
     def run(self) -> Run:

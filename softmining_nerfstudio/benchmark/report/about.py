@@ -22,14 +22,14 @@ NOTES = (
     '"x..y": between x and y. "2 of 3": finished seeds with a known number; the others did not reach the PSNR, or '
     "their reference has not finished or trained on another device or with other threads. Nothing is extrapolated.",
     "Gain at equal time: PSNR minus the baseline's, after the baseline's whole time. "
-    "Time per step: a multiple of the baseline's. Memory: most that torch held on the GPU, without tiny-cuda-nn's own; "
-    "on a processor, most of the process.",
+    "Time per step: a multiple of the baseline's. Memory: the most that torch held on the GPU, without tiny-cuda-nn's "
+    "own, or that the process held on a processor.",
 )
 SCENES_NOTE = "Means over scenes: seed by seed, for methods that finished all scenes; geometric for ratios."
 BUDGETS_NOTES = (
     "Medians over seeds (least to most). Each run is compared with the baseline's of the same seed and budget.",
     '"2 of 3": finished seeds with a number. The baseline of the others has not finished, or trained on another '
-    "device.",
+    "device or with other threads.",
 )
 
 

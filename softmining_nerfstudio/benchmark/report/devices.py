@@ -8,8 +8,9 @@ from softmining_nerfstudio.benchmark.report.study import Study
 from softmining_nerfstudio.benchmark.results import Measurement
 
 TIMES_NOTE = (
-    "Times of different devices are not compared. A run whose reference trained on another device has no number there, "
-    "and the plots over time and the renders at equal time show the device with most runs of the baseline."
+    "Times of different devices, or with other numbers of threads, are not compared. A run whose reference trained on "
+    "another one has no number there, and the plots over time and the renders at equal time show the device with most "
+    "runs of the baseline."
 )
 MIXED_NOTE = (
     "A faster device trains more steps in the same seconds, so medians and lines over several devices mix them. Each "
@@ -30,8 +31,11 @@ def who_ran_what(study: Study, note: str = TIMES_NOTE) -> list[str]:
     Nothing where no measurement tells.
     """
     found: dict[str, dict[tuple[str, int], list[str]]] = {}
+    several = len({m.threads for measured in study.runs.values() for m in measured} - {None}) > 1
     for run, measured in study.runs.items():
         device = device_of(measured) or UNNAMED
+        if several and (threads := measured[-1].threads) is not None:
+            device += f" with {threads} thread{'s' * (threads != 1)}"
         found.setdefault(device, {}).setdefault((run.scene, run.seed), []).append(run.method)
     if len(found) < 2:
         return [f"{device} trained all of them." for device in found if device != UNNAMED]

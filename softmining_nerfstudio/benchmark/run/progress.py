@@ -81,8 +81,9 @@ class RunsProgress:
                 self._bars.update(bar, completed=task.done(measured), note=note)
 
     def _time_left(self, done: float) -> str:
-        """An estimate from the mean pace of this session, since the least that was done."""
-        self._done_before = min(self._done_before, done)  # a run may begin anew
+        """An estimate from the mean pace of this session, or since a run began anew."""
+        if done < self._done_before:
+            self._done_before, self._started = done, time.monotonic()
         if done == self._done_before:
             return ""
         each = (time.monotonic() - self._started) / (done - self._done_before)

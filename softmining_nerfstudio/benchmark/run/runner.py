@@ -6,6 +6,7 @@ nerfstudio's folders without their checkpoints.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,12 +59,11 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SuiteError(
-                f"another softmining-bench is at work in {folder}; wait for it, or use --output"
-            ) from error
-        except OSError:  # a file system without locks
-            pass
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):  # others: a file system without locks
+                raise SuiteError(
+                    f"another softmining-bench is at work in {folder}; wait for it, or use --output"
+                ) from error
         yield
 
 

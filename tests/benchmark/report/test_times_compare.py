@@ -1,6 +1,7 @@
 """Runs on several devices: steps compare, times only on one device."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_a_report_says_which_device_trained_what(folder: Path) -> None:
     markdown = markdown_of(folder)
     assert "A trained chair, seed 1 (all methods); chair, seed 3 (uniform); chair, seed 2 (mined).\n" in markdown
     assert "B trained chair, seed 2 (uniform).\n" in markdown
-    assert "Times of different devices are not compared." in markdown
+    assert "Times of different devices, or with other numbers of threads, are not compared." in markdown
 
 
 def test_times_of_different_devices_are_not_compared_but_steps_are(folder: Path) -> None:
@@ -152,3 +153,15 @@ def test_a_run_that_changed_its_device_has_no_time_to_compare(tmp_path: Path) ->
     moment = at_equal_time(study.on_one_device(), "chair", folder)
     assert moment is not None
     assert [m.method for m in moment.shown] == ["uniform"]
+
+
+def test_a_report_names_the_threads_where_they_differ(folder: Path) -> None:
+    path = folder / results.FILE_NAME
+    lines = [json.loads(line) for line in path.open()]
+    for line in lines:
+        line |= {"device": "A", "threads": 4 if line["method"] == "mined" else 1}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    markdown = markdown_of(folder)
+    assert re.search(r"A with 1 thread trained .*\(uniform\)", markdown)
+    assert re.search(r"A with 4 threads trained .*\(mined\)", markdown)
+    assert "with other numbers of threads, are not compared." in markdown
