@@ -28,7 +28,7 @@ TWINS = {
     "softmining-depth": (
         "depth-nerfacto",
         "Depth-nerfacto on soft-mined rays. Needs depth maps; without them nerfstudio downloads a network that guesses "
-        "them.",
+        "them, for --pipeline.model.depth-loss-type SPARSENERF_RANKING alone.",
     ),
     "softmining-ngp": ("instant-ngp", "Instant-NGP, trained on soft-mined rays. Needs a CUDA GPU."),
     "softmining-vanilla": ("vanilla-nerf", "The original NeRF, trained on soft-mined rays. (slow)"),

@@ -28,6 +28,7 @@ from torch import nn
 from softmining_nerfstudio.dataparsers.auto import AutoDataParserConfig
 from softmining_nerfstudio.methods import TWINS
 from softmining_nerfstudio.sampling.ahead import Ahead
+from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.schedule import cooling
 from softmining_nerfstudio.training.trainer import SoftMiningTrainer
 from softmining_nerfstudio.twins import CAMERAS, sequential, soft_mining
@@ -140,7 +141,7 @@ def test_instant_ngp_without_a_gpu_says_what_to_use_instead(
 ) -> None:
     monkeypatch.setitem(SMALL, "softmining-ngp", {})
     trainer = small("softmining-ngp", blender_scene, tmp_path).setup(local_rank=0, world_size=1)
-    with pytest.raises(RuntimeError, match=r"CUDA.* softmining "):
+    with pytest.raises(UserError, match=r"CUDA.* softmining "):
         trainer.setup()
 
 

@@ -42,7 +42,7 @@ class SoftMiningDataManagerConfig(VanillaDataManagerConfig):
     """A ray-based data manager that mines its training rays.
 
     Raises:
-        ValueError: if a batch has no rays, or absurdly many, or images would change never or without end.
+        ValueError: if a batch has no rays or absurdly many, no images, or a number of repeats below -1.
     """
 
     # `type` would make tyro warn of generic ones

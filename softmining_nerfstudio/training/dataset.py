@@ -29,7 +29,7 @@ class SoftMiningDataset(InputDataset):
     files.
 
     Raises:
-        UserError: if nerfstudio cannot download the network that guesses depth maps, where there are none.
+        UserError: if nerfstudio cannot have the network that guesses depth maps, where there are none.
     """
 
     channels = 3
@@ -43,9 +43,9 @@ class SoftMiningDataset(InputDataset):
                 raise
             reason = " ".join(str(error).split())
             raise UserError(
-                "there are no depth maps, and nerfstudio cannot download the network that guesses them: "
-                f"{reason or type(error).__name__}. Expected a depth_file_path for each frame, or a connection. "
-                "The method softmining needs neither."
+                "there are no depth maps, and nerfstudio cannot have the network that guesses them: "
+                f"{reason.rstrip('.') or type(error).__name__}. Expected a depth_file_path for each frame, or a "
+                "connection. The method softmining needs neither."
             ) from error
 
     def check_files(self, slack: int) -> None:

@@ -19,7 +19,7 @@ def rgb_of(outputs: dict[str, Any]) -> Float[Tensor, "*rays 3"]:
 
 
 def rgb_name_of(pipeline: Any) -> str:
-    """What a model calls its colours, by the outputs for a pixel: twice, as one ray is none to a camera optimizer."""
+    """What a model calls its colours. Renders one pixel twice: nerfstudio's camera optimizer fails on a single ray."""
     return _rgb_name(_rendered(pipeline, 0, torch.tensor([0]), torch.tensor([0, 0])))
 
 

@@ -68,11 +68,11 @@ class SoftMiningTrainerConfig(RunFolderConfig):
         require_consistent(sys.argv)
         require_gpus(self.machine)
         datamanager = self.pipeline.datamanager
-        if datamanager.data is not None:
-            datamanager.data = datamanager.data.expanduser()  # a shell leaves --data=~ as it is
         try:
+            if datamanager.data is not None:
+                datamanager.data = datamanager.data.expanduser()  # a shell leaves --data=~ as it is
             parser = parser_of(self)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # the last where nobody has that home folder
             raise UserError(str(error)) from error
         if isinstance(parser, DemoSceneDataParserConfig) and parser is not datamanager.dataparser:  # type: ignore[attr-defined]
             require_own_data(self)

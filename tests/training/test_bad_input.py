@@ -14,6 +14,7 @@ from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConf
 from nerfstudio.data.dataparsers.instant_ngp_dataparser import InstantNGPDataParserConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from nerfstudio.data.datasets.depth_dataset import DepthDataset
+from nerfstudio.model_components import losses
 from PIL import Image
 
 from softmining_nerfstudio.sampling.pixel_sampler import SoftMiningPixelSamplerConfig
@@ -124,6 +125,7 @@ def test_depths_that_can_neither_be_read_nor_guessed_are_said(
     def no_connection(*_: object, **__: object) -> None:
         raise URLError("unreachable")
 
+    monkeypatch.setattr(losses, "FORCE_PSEUDODEPTH_LOSS", losses.FORCE_PSEUDODEPTH_LOSS)  # put back afterwards
     monkeypatch.setattr(torch.hub, "urlopen", no_connection)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     with pytest.raises(UserError, match=r"no depth maps.* no internet connection .*Expected a depth_file_path"):
