@@ -20,7 +20,7 @@ from softmining_nerfstudio.mining.walks import Walk
 
 @dataclass(frozen=True)
 class Walkers:
-    """The same number of walkers in every image of the data set.
+    """The same number of walkers in every image of the data set: mined rays / loaded images, of 12 bytes each.
 
     A walker is named by its flat index, image * per_image + its number in the image.
     """
