@@ -14,7 +14,7 @@ from softmining_nerfstudio.training.errors import UserError
 from softmining_nerfstudio.training.frames import require_frames
 from softmining_nerfstudio.training.run_folder import config_being_loaded
 
-EXPECTED = (OSError, ValueError, LookupError, AssertionError, EOFError, ArithmeticError, RuntimeError)
+EXPECTED = (OSError, ValueError, LookupError, AssertionError, EOFError, ArithmeticError, RuntimeError, TypeError)
 """What parsers raise on bad data. Other errors are faults of a program."""
 
 

@@ -64,15 +64,18 @@ class ResumableTrainer(Trainer):
         vars(self.pipeline.datamanager)["course"] = self.course  # checkpoints keep it
         if checkpoint is not None:
             take_learning_rates(self.optimizers)
-            self.course.resume(self._start_step, course_in(checkpoint))
-            self._take_over(checkpoint.absolute().parent.with_name(BEFORE_COOL_DOWN))
+            recorded = course_in(checkpoint)
+            self.course.resume(self._start_step, recorded)
+            begins = recorded is not None and not recorded.cooled
+            self._take_over(checkpoint if begins else newest(checkpoint.absolute().parent.with_name(BEFORE_COOL_DOWN)))
 
     @check_main_thread
-    def _take_over(self, folder: Path) -> None:
-        """Copy the checkpoint before a cool-down that goes on, so that this run, too, can be trained on for longer."""
-        before, own = newest(folder), self.checkpoint_dir.with_name(BEFORE_COOL_DOWN)
-        goes_on = self.course.cooling and not self.course.finished
-        if not (self.attended and goes_on and before is not None) or folder.resolve() == own.resolve():
+    def _take_over(self, before: Path | None) -> None:
+        """Copy the checkpoint before a cool-down that begins here or goes on, so that this run, too, can be trained on
+        for longer."""
+        own = self.checkpoint_dir.with_name(BEFORE_COOL_DOWN)
+        cools_down = self.course.cooling and not self.course.finished
+        if not (self.attended and cools_down and before is not None) or before.parent.resolve() == own.resolve():
             return
         try:
             saving.write(own, before.name, partial(saving.copy, before), only_latest=True)

@@ -72,7 +72,9 @@ class SoftMiningTrainerConfig(RunFolderConfig):
             if datamanager.data is not None:
                 datamanager.data = datamanager.data.expanduser()  # a shell leaves --data=~ as it is
             parser = parser_of(self)
-        except (OSError, ValueError, RuntimeError) as error:  # the last where nobody has that home folder
+        except RuntimeError as error:  # nobody has that home folder
+            raise UserError(f"--data {datamanager.data}: {error}") from error
+        except (OSError, ValueError) as error:
             raise UserError(str(error)) from error
         if isinstance(parser, DemoSceneDataParserConfig) and parser is not datamanager.dataparser:  # type: ignore[attr-defined]
             require_own_data(self)

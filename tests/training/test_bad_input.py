@@ -301,6 +301,13 @@ def test_a_name_with_brackets_is_looked_for_as_it_is(tmp_path: Path) -> None:
     assert hint(tmp_path / "view[1].png") == "Found view[1].jpg there."
 
 
+def test_a_number_that_is_null_is_told_in_a_line(capture: Path) -> None:
+    path = capture / "transforms.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "k1": None}))
+    with pytest.raises(UserError, match=rf"^nerfstudio-data cannot read {capture}: TypeError .*NoneType"):
+        load(NerfstudioDataParserConfig(data=capture))
+
+
 def test_images_that_are_not_there_are_counted(capture: Path) -> None:
     for number in (1, 3, 4):
         (capture / "train" / f"r_{number}.png").unlink()

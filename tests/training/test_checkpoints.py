@@ -101,11 +101,27 @@ def test_a_cool_down_that_goes_on_takes_the_checkpoint_before_it_along(tmp_path:
     torch.save({"step": 4}, old / "step-000000004.ckpt")
     for steps, expected in ((5, []), (8, []), (6, ["step-000000004.ckpt"])):
         made.course.steps = steps
-        made._take_over(old)
+        made._take_over(newest(old))
         own = made.checkpoint_dir.with_name("before_cool_down")
         assert [path.name for path in own.glob("*")] == expected
-    made._take_over(own)
+    made._take_over(newest(own))
     assert torch.load(own / "step-000000004.ckpt") == {"step": 4}
+
+
+@pytest.mark.parametrize(("total", "kept"), [(100, []), (20, ["step-000000015.ckpt"])])
+def test_a_cool_down_that_begins_where_a_training_stopped_keeps_that_checkpoint(
+    total: int, kept: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after 16 of 100 steps: to cool down from there, or to go on."""
+    checkpoints = tmp_path / "old" / "nerfstudio_models"
+    checkpoints.mkdir(parents=True)
+    torch.save({"step": 15}, checkpoints / "step-000000015.ckpt")
+    monkeypatch.setattr(Trainer, "_load_checkpoint", lambda self: setattr(self, "_start_step", 16))
+    monkeypatch.setattr(resumable, "course_in", lambda checkpoint: Course(100, "steps", 0.3, steps=16))
+    made = trainer(tmp_path / "after", load_dir=checkpoints, max_num_iterations=total)
+    made.pipeline.datamanager = SimpleNamespace()
+    made._load_checkpoint()
+    assert [path.name for path in made.checkpoint_dir.with_name("before_cool_down").glob("*")] == kept
 
 
 def test_one_process_alone_takes_it_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +130,7 @@ def test_one_process_alone_takes_it_along(tmp_path: Path, monkeypatch: pytest.Mo
     torch.save({"step": 4}, old / "step-000000004.ckpt")
     made.course.steps = 6
     monkeypatch.setattr(comms, "get_rank", lambda: 1)
-    made._take_over(old)
+    made._take_over(newest(old))
     assert not made.checkpoint_dir.with_name("before_cool_down").exists()
 
 
